@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Follow an LDAP directory: content synchronization (syncrepl, RFC 4533) made easy.
+
+Subclass :class:`~syncrepl_client.callbacks.BaseCallback`, hand it to :class:`Syncrepl` with an
+LDAP URL and a data path, and call ``poll()``.
+"""
+
+from . import callbacks, exceptions
+from .changes import Change, ChangeKind, Phase
+from .client import Syncrepl
+from .modes import SyncreplMode
+
+__all__ = [
+    "Change",
+    "ChangeKind",
+    "Phase",
+    "Syncrepl",
+    "SyncreplMode",
+    "callbacks",
+    "exceptions",
+]

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a program is told: subclass :class:`BaseCallback` and override what you need.
+
+Every method is called inside the open transaction of the change that it tells of, before
+that is committed.  What one raises goes through ``Syncrepl.poll()`` to its caller after the
+transaction was rolled back, and the same change is reported again next time.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from .changes import Change, ChangeKind
+from .exceptions import CallbackInvalid
+from .messages import Attributes
+
+
+class BaseCallback:
+    """Told of everything; does nothing.
+
+    DNs are ``str``, as the server wrote them.  Attributes are ``{str: [bytes, ...]}``, also as
+    the server wrote them; they are the callback's to keep.
+    """
+
+    def bind_complete(self, ldap: Any) -> None:
+        """Take part between bind and search; *ldap* is the python-ldap ``LDAPObject``."""
+
+    def record_add(self, dn: str, attrs: Attributes) -> None:
+        """Hear of an entry that is new in the search's result."""
+
+    def record_change(self, dn: str, old_attrs: Attributes, new_attrs: Attributes) -> None:
+        """Hear of an entry whose attributes changed; order and case of names don't count."""
+
+    def record_rename(self, old_dn: str, new_dn: str) -> None:
+        """Hear of an entry with a new DN; ``record_change`` follows if attributes changed too.
+
+        Entries below a renamed one are reported one by one, parents before children.
+        """
+
+    def record_delete(self, dn: str) -> None:
+        """Hear of an entry that was deleted, or no longer matches."""
+
+    def record_reference(self, old_urls: Sequence[str], new_urls: Sequence[str]) -> None:
+        """Hear of a continuation reference (RFC 4511, 4.5.3) in the search's result.
+
+        *old_urls* is empty where it is new, *new_urls* where it is gone.  Entries behind it
+        are another search's: nothing is chased.
+        """
+
+    def refresh_done(self, items: Mapping[str, Attributes]) -> None:
+        """Hear that the store now equals the server's answer.
+
+        *items* maps DN to attributes over the whole store; it is read lazily.  Called once
+        at the end of every refresh, in the transaction that commits its cookie.
+        """
+
+    def cookie_change(self, cookie: bytes) -> None:
+        """Hear of the cookie that is about to be committed, where it is another one."""
+
+    def before_commit(self) -> None:
+        """Flush what was queued: the last call before each commit.  Raise to refuse it."""
+
+    def debug(self, message: str) -> None:
+        """Hear what the client does.  What this raises is logged, and that is all."""
+
+    def dispatch(self, change: Change) -> None:
+        """Turn *change* into calls of the methods above.  Override it to get the whole change."""
+        dispatch(self, change)
+
+
+def dispatch(callback: Any, change: Change) -> None:
+    """Call the ``record_`` methods of *callback* that tell of *change*."""
+    kind, old_dn, new_dn = change.kind, change.old_dn or "", change.new_dn or ""
+    old, new = change.old_attrs or {}, change.new_attrs or {}
+    if kind is ChangeKind.ADD:
+        callback.record_add(new_dn, new)
+    elif kind is ChangeKind.MODIFY:
+        callback.record_change(new_dn, old, new)
+    elif kind is ChangeKind.RENAME:
+        callback.record_rename(old_dn, new_dn)
+        if change.attrs_changed:
+            callback.record_change(new_dn, old, new)
+    elif kind is ChangeKind.DELETE:
+        callback.record_delete(old_dn)
+    else:
+        callback.record_reference(_urls(old), _urls(new))
+
+
+def _urls(attrs: Attributes) -> Sequence[str]:
+    return [url.decode() for url in attrs.get("ref", ())]
+
+
+class LoggingCallback(BaseCallback):
+    """Writes what it hears to a logger: changes as INFO, everything else as DEBUG.
+
+    Attribute names are logged, their values are not: these are people's data.
+    """
+
+    def __init__(self, logger: Optional[logging.Logger] = None) -> None:
+        """Log to *logger*; without one, to ``syncrepl_client.changes``."""
+        self.logger = logger or logging.getLogger("syncrepl_client.changes")
+
+    def bind_complete(self, ldap: Any) -> None:
+        """Log it."""
+        self.logger.debug("bound")
+
+    def record_add(self, dn: str, attrs: Attributes) -> None:
+        """Log the DN and which attributes there are."""
+        self.logger.info("add %s (%s)", dn, ", ".join(attrs))
+
+    def record_change(self, dn: str, old_attrs: Attributes, new_attrs: Attributes) -> None:
+        """Log the DN and which attributes differ."""
+        names = [*old_attrs, *(name for name in new_attrs if name not in old_attrs)]
+        changed = [name for name in names if old_attrs.get(name) != new_attrs.get(name)]
+        self.logger.info("change %s (%s)", dn, ", ".join(changed))
+
+    def record_rename(self, old_dn: str, new_dn: str) -> None:
+        """Log both DNs."""
+        self.logger.info("rename %s -> %s", old_dn, new_dn)
+
+    def record_delete(self, dn: str) -> None:
+        """Log the DN."""
+        self.logger.info("delete %s", dn)
+
+    def record_reference(self, old_urls: Sequence[str], new_urls: Sequence[str]) -> None:
+        """Log the URLs."""
+        self.logger.info("reference %s -> %s", list(old_urls), list(new_urls))
+
+    def refresh_done(self, items: Mapping[str, Attributes]) -> None:
+        """Log how many entries there are."""
+        self.logger.info("refresh done, %d entries", len(items))
+
+    def cookie_change(self, cookie: bytes) -> None:
+        """Log the cookie."""
+        self.logger.debug("cookie %r", cookie)
+
+    def before_commit(self) -> None:
+        """Log it."""
+        self.logger.debug("commit")
+
+    def debug(self, message: str) -> None:
+        """Log it."""
+        self.logger.debug("%s", message)
+
+
+_METHODS = tuple(name for name in vars(BaseCallback) if not name.startswith("_"))
+
+
+def usable(callback: Any) -> Any:
+    """Return *callback*, made an instance where it is a class.
+
+    Raises:
+        CallbackInvalid: it lacks a method that is called; the message names it.
+    """
+    instance = callback() if isinstance(callback, type) else callback
+    missing = [name for name in _METHODS if not callable(getattr(instance, name, None))]
+    if missing:
+        raise CallbackInvalid(
+            f"the callback {instance!r} lacks {', '.join(missing)}: subclass BaseCallback"
+        )
+    return instance

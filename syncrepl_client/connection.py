@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The connection to the server: the only module that talks to the network, and that waits.
+
+It never waits inside libldap: a signal that arrives there kills the connection, and a stop
+would go unheard.  The socket is non-blocking, Python waits on its descriptor and on a
+wake-up socket, and libldap is asked for what has arrived, with timeout 0.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import ldap
+import ldap.ldapobject
+import ldap.sasl
+from ldap.controls import RequestControl
+from ldap.extop import ExtendedRequest
+
+from . import wire
+from .exceptions import ConfigurationError, ProtocolError, SyncUnsupported
+from .messages import Message
+from .modes import SyncreplMode
+from .url import SearchUrl
+
+logger = logging.getLogger(__name__)
+
+_ROOT_DSE = (
+    "objectClass", "vendorName", "vendorVersion", "namingContexts", "subschemaSubentry",
+    "supportedControl", "supportedExtension",
+)  # fmt: skip
+_DEFAULTS = {
+    ldap.OPT_PROTOCOL_VERSION: ldap.VERSION3,
+    ldap.OPT_DEREF: ldap.DEREF_NEVER,  # RFC 4533, 3.5.2
+    ldap.OPT_REFERRALS: ldap.OPT_OFF,
+    ldap.OPT_NETWORK_TIMEOUT: 30.0,
+    ldap.OPT_X_TLS_REQUIRE_CERT: ldap.OPT_X_TLS_DEMAND,
+}
+_ANSWER_SECONDS = 60.0
+"""How long a bind or a read of the root DSE may take."""
+
+
+class Waker:
+    """Ends a wait from another thread, or from a signal handler."""
+
+    def __init__(self) -> None:
+        """Make the pair of sockets."""
+        self.receiver, self._sender = socket.socketpair()
+        self.receiver.setblocking(False)
+        self._sender.setblocking(False)
+
+    def wake(self) -> None:
+        """End the wait that goes on, or the next one."""
+        with contextlib.suppress(BlockingIOError):  # full of wake-ups: it is awake
+            self._sender.send(b"\0")
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self.receiver.close()
+        self._sender.close()
+
+
+class Connection:
+    """A bound connection on which one search at a time goes on.
+
+    Attributes:
+        ldap: the python-ldap ``LDAPObject``.
+        url: where it leads.
+    """
+
+    def __init__(
+        self, url: SearchUrl, waker: Waker, *, starttls: bool, options: Mapping[int, Any]
+    ) -> None:
+        """Connect, start TLS and bind.
+
+        Raises:
+            ConfigurationError: an option can't be set.
+            ldap.LDAPError: the server can't be reached, is not to be trusted, or refuses.
+        """
+        self.url = url
+        self._waker = waker
+        self._search: Optional[int] = None
+        self.ldap = ldap.initialize(url.server)
+        try:
+            self._set_options(options)
+            if starttls:
+                self.ldap.start_tls_s()
+            self._bind()
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_options(self, options: Mapping[int, Any]) -> None:
+        for option, value in {**_DEFAULTS, **options}.items():
+            try:
+                self.ldap.set_option(option, value)
+            except (ldap.LDAPError, ValueError, TypeError) as error:
+                raise ConfigurationError(
+                    f"the LDAP option {option} can't be set: {error}"
+                ) from error
+        # TLS options of one connection take effect with a new context only.
+        self.ldap.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
+
+    def _bind(self) -> None:
+        url = self.url
+        if url.mechanism == "EXTERNAL":
+            self.ldap.sasl_external_bind_s()
+        elif url.mechanism is not None:
+            self.ldap.sasl_non_interactive_bind_s(url.mechanism)
+        else:
+            # A bind, also an anonymous one, so that the connection exists from here on.
+            self.ldap.simple_bind_s(url.bindname or "", url.password or "")
+        os.set_blocking(self._descriptor(), False)
+
+    def _descriptor(self) -> int:
+        descriptor: int = self.ldap.get_option(ldap.OPT_DESC)
+        return descriptor
+
+    # --- what the server is
+
+    def read_root_dse(self) -> dict[str, list[bytes]]:
+        """Return the root DSE, attribute names in lower case; empty if it may not be read."""
+        try:
+            return self._read("", "(objectClass=*)", list(_ROOT_DSE))
+        except (ldap.NO_SUCH_OBJECT, ldap.INSUFFICIENT_ACCESS) as error:
+            logger.info("the root DSE of %s can't be read: %s", self.url.server, error)
+            return {}
+
+    def read_operational_names(self, root_dse: Mapping[str, list[bytes]]) -> "frozenset[str]":
+        """Return the names, in lower case, of the attributes that the schema calls operational."""
+        subentry = root_dse.get("subschemasubentry", [b"cn=schema"])[0].decode()
+        schema = self._read(subentry, "(objectClass=subschema)", ["attributeTypes"])
+        return wire.operational_names(schema.get("attributetypes", []))
+
+    def _read(self, base: str, filter: str, names: list[str]) -> dict[str, list[bytes]]:
+        message = self.ldap.search_ext(base, ldap.SCOPE_BASE, filter, names)
+        entries: dict[str, list[bytes]] = {}
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while True:
+            raw = self._next(message)
+            if raw is None:
+                if time.monotonic() >= deadline:
+                    raise ldap.TIMEOUT({"desc": "Timed out", "info": f"reading {base!r}"})
+                self._wait(deadline, heed_waker=False)
+            elif raw.type == ldap.RES_SEARCH_ENTRY:
+                entries.update((name.lower(), values) for name, values in raw.data[0][1].items())
+            elif raw.type == ldap.RES_SEARCH_RESULT:
+                return entries
+
+    # --- the search
+
+    def search(self, mode: SyncreplMode, cookie: Optional[bytes]) -> None:
+        """Send the content synchronization search.
+
+        Raises:
+            ConfigurationError: the filter is none.
+            ldap.LDAPError: it could not be sent.
+        """
+        url = self.url
+        control = RequestControl(wire.SYNC_REQUEST, True, wire.sync_request(mode, cookie))
+        try:
+            self._search = self.ldap.search_ext(
+                url.base, url.scope, url.filter, list(url.attributes) or None, serverctrls=[control]
+            )
+        except ldap.FILTER_ERROR:
+            raise ConfigurationError(
+                f"{url.filter!r} is not a search filter (RFC 4515); look for an unbalanced "
+                "parenthesis, or a special character in a value that wants escaping"
+            ) from None
+
+    def receive(self) -> Optional[Message]:
+        """Return the next message of the search if it has arrived, without waiting.
+
+        Raises:
+            ProtocolError: it is malformed.
+            SyncUnsupported: the server has no content synchronization there.
+            ldap.LDAPError: the connection is lost, or the search ended with an error.
+        """
+        while True:
+            try:
+                raw = self._next(self._search)
+            except ldap.LDAPError as error:
+                message = wire.decode_error(error)
+                if message is None:
+                    raise self._explained(error) from error
+                self._search = None
+                return message
+            except (UnicodeDecodeError, MemoryError) as error:
+                raise ProtocolError(f"the server sent a name that is not UTF-8: {error}") from error
+            if raw is None:
+                return None
+            if raw.type == ldap.RES_SEARCH_RESULT:
+                self._search = None
+            decoded = wire.decode(raw)
+            if decoded is not None:
+                return decoded
+
+    def _next(self, message: Optional[int]) -> Optional[wire.RawResult]:
+        # The C module's own result4: the wrapper fails where nothing has arrived, and decodes
+        # each control with pyasn1.
+        got: tuple[Any, ...] = self.ldap._ldap_call(self.ldap._l.result4, message, 0, 0, 1, 1)
+        return None if got[0] is None else wire.RawResult(got[0], got[1], got[3])
+
+    def _explained(self, error: ldap.LDAPError) -> Exception:
+        if isinstance(error, ldap.UNAVAILABLE_CRITICAL_EXTENSION):
+            url = self.url
+            return SyncUnsupported(
+                f"the server at {url.server} has no content synchronization on {url.base!r}: on "
+                "OpenLDAP, add 'overlay syncprov' to that database; on 389-ds, enable the plug-ins "
+                "'Retro Changelog' and 'Content Synchronization'; and let this user use the control"
+            )
+        if isinstance(error, ldap.DECODING_ERROR):
+            return ProtocolError(f"the server sent something that is not LDAP: {error}")
+        return error
+
+    def wait(self, deadline: Optional[float]) -> None:
+        """Wait until something may have arrived, somebody calls the waker, or *deadline*.
+
+        Args:
+            deadline: by ``time.monotonic()``; None waits for as long as it takes.
+        """
+        self._wait(deadline, heed_waker=True)
+
+    def _wait(self, deadline: Optional[float], *, heed_waker: bool) -> None:
+        poll = select.poll()
+        poll.register(self._descriptor(), select.POLLIN)
+        if heed_waker:
+            poll.register(self._waker.receiver, select.POLLIN)
+        left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+        poll.poll(left)
+
+    def end_search(self, seconds: float, *, cancel: bool) -> None:
+        """End the search, whatever it still has to say is thrown away.
+
+        Args:
+            seconds: how long a server that knows Cancel may take to answer it.
+            cancel: send a Cancel (RFC 3909), abandon the search if that brings no answer;
+                otherwise abandon it at once.
+        """
+        if self._search is None:
+            return
+        search, self._search = self._search, None
+        if cancel and self._canceled(search, time.monotonic() + seconds):
+            return
+        self.ldap.abandon(search)
+
+    def _canceled(self, search: int, deadline: float) -> bool:
+        request = ExtendedRequest(wire.CANCEL, wire.cancel_request(search))
+        answer = self.ldap.extop(request)
+        while time.monotonic() < deadline:
+            try:
+                raw = self._next(search)
+            except ldap.CANCELLED:
+                break
+            except (UnicodeDecodeError, MemoryError, ldap.DECODING_ERROR):
+                continue  # nothing of it is used
+            if raw is None:
+                self._wait(deadline, heed_waker=False)
+            elif raw.type == ldap.RES_SEARCH_RESULT:
+                break
+        else:
+            return False
+        self.ldap.abandon(answer)  # what it says is known
+        return True
+
+    def close(self) -> None:
+        """Unbind, and forget whatever was going on."""
+        try:
+            self.ldap.unbind_ext_s()
+        except ldap.LDAPError as error:
+            logger.debug("unbind: %s", error)

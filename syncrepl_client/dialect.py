@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which server this is, and how it departs from RFC 4533: quirks as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a kind of server does in its own way."""
+
+    name: str
+    """Kept in the store beside the cookie: a cookie goes back to its own kind of server only."""
+
+    merges_cookies: bool = False
+    """A cookie of the persist stage carries only what changed: merge it into the last one."""
+
+    silence_means_gone: bool = False
+    """A resume that ends FALSE with a newer cookie and names nobody says: nobody is left."""
+
+    resume_ignores_selection: bool = False
+    """A resume sends all user attributes, whichever were asked for, and no operational ones."""
+
+    resume_misses_leavers: bool = False
+    """A resume does not tell of entries that the filter no longer matches."""
+
+    lossy_set: Optional[int] = None
+    """A set of that many deleted UUIDs was flushed in mid-delete: the next one is lost."""
+
+    newcookie_ends_refresh: bool = False
+    """In refreshAndPersist mode a newcookie may stand for the end of the refresh stage."""
+
+
+OPENLDAP = Dialect("OpenLDAP", merges_cookies=True, silence_means_gone=True)
+DS389 = Dialect(
+    "389-ds",
+    resume_ignores_selection=True,
+    resume_misses_leavers=True,
+    lossy_set=50,
+)
+APACHEDS = Dialect("ApacheDS", newcookie_ends_refresh=True)
+OTHER = Dialect("other")
+
+
+def detect(root_dse: Mapping[str, list[bytes]]) -> Dialect:
+    """Return the dialect of the server whose root DSE (names in lower case) this is."""
+    if b"OpenLDAProotDSE" in root_dse.get("objectclass", []):
+        return OPENLDAP
+    vendor = b" ".join(root_dse.get("vendorname", []))
+    if b"389" in vendor:
+        return DS389
+    if b"Apache" in vendor:
+        return APACHEDS
+    return OTHER
+
+
+def prunes(
+    dialect: Dialect, *, resumed: bool, deletes: bool, present_seen: bool, cookie_moved: bool
+) -> bool:
+    """Say whether the end of a refresh means that what it did not name is gone.
+
+    Args:
+        dialect: of the server.
+        resumed: the search was sent with a cookie.
+        deletes: refreshDeletes TRUE, or refreshDelete, ended it.
+        present_seen: entries were named as present.
+        cookie_moved: the server sent a cookie that differs from the one it got.
+
+    An initial refresh names everything, whatever flag ends it (OpenLDAP says TRUE).  After a
+    present phase the unnamed are gone (RFC 4533, 3.3.2).  A resume that ends FALSE and names
+    nobody is how 389-ds says "nothing changed" and OpenLDAP "nobody is left": the bytes are
+    the same, so only the dialect and a moved cookie tell them apart.
+    """
+    if not resumed:
+        return True
+    if deletes:
+        return False
+    return present_seen or (dialect.silence_means_gone and cookie_moved)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Distinguished names: when two are the same, and which lies below which.
+
+A DN's *key* is its normal form as bytes, root first, each RDN ended by NUL.  So the keys of
+a subtree are a contiguous range, parents sort before children, and one ordered index answers
+"who has this DN", "who is below it" and "children before parents".
+
+A store holds three kinds of key:
+
+* of *live* entries: the callbacks know them under their DN;
+* of *displaced* entries, ``FF`` + the key they had + NUL + their UUID: another entry took
+  their DN and nobody has said yet where they are now;
+* of references, ``FE`` + UUID: these have no DN at all.
+"""
+
+import re
+import unicodedata
+
+import ldap
+import ldap.dn
+
+_REFERENCE = b"\xfe"
+_DISPLACED = b"\xff"
+
+_CASE_EXACT = frozenset(("automountkey", "automountmapname", "krbprincipalname", "memberuid"))
+"""Naming attributes whose equality rule heeds case (RFC 2307bis, MIT Kerberos' schema)."""
+
+# Whatever needs more than lower-casing: escapes, quotes, multi-valued RDNs, insignificant
+# spaces, anything that is not ASCII, a value that heeds case.
+_SPECIAL = re.compile(
+    r'[^ -~]|[\\"+;<>]|=#|^ | $|  | ,|, | =|= |\b(?:' + "|".join(_CASE_EXACT) + ")=",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def key(dn: str) -> bytes:
+    """Return the key of *dn*.
+
+    Raises:
+        ValueError: *dn* is not a DN.
+    """
+    if not dn:
+        return b""
+    if _SPECIAL.search(dn) is None:
+        rdns = dn.lower().split(",")
+        if not all("=" in rdn[1:] for rdn in rdns):
+            raise ValueError(f"not a DN: {dn!r}")
+    else:
+        try:
+            parsed = ldap.dn.str2dn(dn, ldap.DN_FORMAT_LDAPV3)
+        except ldap.LDAPError as error:
+            raise ValueError(f"not a DN: {dn!r}") from error
+        rdns = ["+".join(sorted(_ava(each[0], each[1]) for each in rdn)) for rdn in parsed]
+    rdns.reverse()
+    return ("\0".join(rdns) + "\0").encode()
+
+
+def _ava(attribute: str, value: str) -> str:
+    attribute = attribute.lower()
+    value = " ".join(unicodedata.normalize("NFKC", value).split(" ")).strip(" ")
+    value = re.sub(" {2,}", " ", value)
+    if attribute not in _CASE_EXACT:
+        value = value.casefold()
+    value = re.sub(r"[\\+,\0]", lambda match: f"\\{ord(match.group()):02x}", value)
+    return f"{attribute}={value}"
+
+
+def split(dn: str) -> list[str]:
+    """Return the RDNs of *dn*, leaf first, each as it is written."""
+    if "\\" not in dn and '"' not in dn:
+        return dn.split(",")
+    return re.findall(r'((?:\\.|"(?:\\.|[^"\\])*"|[^,\\"])+)(?:,|$)', dn, re.DOTALL)
+
+
+def rebase(dn: str, relative: bytes, base: str) -> str:
+    """Return the DN of an entry whose ancestor is now called *base*.
+
+    Args:
+        dn: its DN so far, as written.
+        relative: its key without that of the ancestor.
+        base: the ancestor's DN, as written.
+    """
+    return ",".join([*split(dn)[: relative.count(b"\0")], base])
+
+
+def parent(key: bytes) -> bytes:
+    """Return the key of the parent of the live entry at *key*."""
+    return key[: key.rfind(b"\0", 0, -1) + 1]
+
+
+def is_live(key: bytes) -> bool:
+    """Say whether *key* is that of an entry which the callbacks know."""
+    return key < _REFERENCE
+
+
+def is_displaced(key: bytes) -> bool:
+    """Say whether *key* is that of a displaced entry."""
+    return key[:1] == _DISPLACED
+
+
+def is_reference(key: bytes) -> bool:
+    """Say whether *key* is that of a reference."""
+    return key[:1] == _REFERENCE
+
+
+def displaced(key: bytes, uuid: bytes) -> bytes:
+    """Return the key under which the entry *uuid*, so far at *key*, waits for its new place."""
+    return _DISPLACED + key + b"\0" + uuid
+
+
+def before_displacement(key: bytes) -> bytes:
+    """Return the key that a displaced entry had while it was live."""
+    return key[1:-17]
+
+
+def displaced_subtree(key: bytes) -> bytes:
+    """Return the prefix of the displaced entries that were at *key* or below it."""
+    return _DISPLACED + key
+
+
+def reference(uuid: bytes) -> bytes:
+    """Return the key of the reference *uuid*."""
+    return _REFERENCE + uuid
+
+
+FIRST_DISPLACED = _DISPLACED
+"""Displaced entries have this key or a greater one."""
+
+FIRST_NOT_LIVE = _REFERENCE
+"""Live entries have keys smaller than this one."""

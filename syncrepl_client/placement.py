@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where entries are: adds, renames with all below them, and DNs that collide in passing.
+
+A refresh tells of changes in any order, so while it lasts the store is part old, part new.
+Three rules keep it, and whoever mirrors it by DN, in order:
+
+* What holds a DN that another entry now has is *displaced*, with all below it: reported
+  deleted, but kept, until its new place is known.
+* What lies below a renamed entry follows it, unless the server has already said in this
+  refresh where it is.
+* What lies below a displaced entry waits with it, and follows it to its new place.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple, Optional
+from uuid import UUID
+
+from . import attributes, dn
+from .changes import Change, ChangeKind, Phase
+from .messages import Attributes
+from .view import Named, Record, View
+
+
+class Step(NamedTuple):
+    """What to report (None: nothing), and what then to store for *uuid* (None: nothing)."""
+
+    uuid: bytes
+    change: Optional[Change]
+    record: Optional[Record]
+
+
+class Placement:
+    """Turns "the entry is there, like this" into steps.
+
+    Attributes:
+        phase: for the changes; whoever owns this keeps it up to date.
+        displacements: how many entries were displaced so far.
+        incomplete: why this refresh can't lead to the server's answer; None if it can.
+    """
+
+    def __init__(self, view: View, named: Named) -> None:
+        """Begin with what *view* shows; *named* is kept up to date in the refresh stage."""
+        self.phase = Phase.REFRESH
+        self.displacements = 0
+        self.incomplete: Optional[str] = None
+        self._view = view
+        self._named = named
+
+    @property
+    def refreshing(self) -> bool:
+        """Whether the refresh stage goes on."""
+        return self.phase in (Phase.REFRESH, Phase.PRESENT, Phase.DELETE)
+
+    def place(
+        self, uuid: bytes, key: bytes, new_dn: str, attrs: Attributes, old: Optional[Record]
+    ) -> Iterator[Step]:
+        """Yield how the entry *uuid*, so far *old*, comes to be at *new_dn* with *attrs*."""
+        new = Record(uuid, key, new_dn, attributes.encode(attrs))
+        if old is not None and dn.is_reference(old.key):
+            yield self.leave(old)
+            old = None
+        if old is None:
+            yield from self._clear(key)
+            change = self.change(ChangeKind.ADD, uuid, new_dn=new_dn, new_attrs=attrs)
+            yield Step(uuid, change, new)
+        elif (old.key, old.dn) != (key, new_dn):
+            yield from self._move(old, new, attrs)
+        elif old.attrs != new.attrs:
+            before = attributes.decode(old.attrs)
+            if not attributes.same(before, attrs):
+                change = self.change(ChangeKind.MODIFY, uuid, old.dn, new_dn, before, attrs)
+                yield Step(uuid, change, new)
+        if self.refreshing:
+            self._named.placed(uuid)
+
+    def _move(self, old: Record, new: Record, attrs: Attributes) -> Iterator[Step]:
+        """Yield how an entry gets another DN, and all below it with it.
+
+        The server sends one message for a whole subtree: the renamed entry.
+        """
+        known = not self.refreshing or self._named.is_placed(old.uuid)
+        if old.key != new.key:
+            if new.key.startswith(old.key):  # its new place is below its old one
+                yield from self._displace(old)
+            yield from self._clear(new.key)
+            old = self._view.get(old.uuid) or old  # what was cleared away may have held it
+        yield self._moved(old, new, attributes.decode(old.attrs), attrs)
+        if dn.is_displaced(old.key):
+            origin = dn.before_displacement(old.key)
+        else:
+            origin = old.key
+            yield from self.carry(self.movable(origin), origin, new)
+            if known:  # the displaced below its DN were there before it was
+                return
+        waiting = self._view.below(dn.displaced_subtree(origin))
+        strictly_below = (each for each in waiting if dn.before_displacement(each.key) != origin)
+        yield from self.carry(strictly_below, origin, new)
+
+    def carry(self, records: Iterable[Record], origin: bytes, root: Record) -> Iterator[Step]:
+        """Yield how *records*, which were below *origin*, follow it to *root*."""
+        displacements = self.displacements
+        for record in records:
+            if displacements != self.displacements:
+                current = self._view.get(record.uuid)
+                if current is None or current.key != record.key:
+                    continue
+            yield from self._follow(record, origin, root)
+
+    def _follow(self, record: Record, origin: bytes, root: Record) -> Iterator[Step]:
+        live = dn.is_live(record.key)
+        relative = (record.key if live else dn.before_displacement(record.key))[len(origin) :]
+        key = root.key + relative
+        occupant = self._view.at(key)
+        if occupant is not None and occupant.uuid != record.uuid:
+            if self.refreshing and self._named.is_placed(occupant.uuid):
+                # The server said who is there; so this one must be somewhere else.
+                if live:
+                    yield from self._displace(record)
+                return
+            yield from self._displace(occupant)
+            record = self._view.get(record.uuid) or record
+        old_attrs = attributes.decode(record.attrs)
+        new_dn = dn.rebase(record.dn, relative, root.dn)
+        attrs = attributes.with_entry_dn(old_attrs, new_dn)
+        blob = record.attrs if attrs is old_attrs else attributes.encode(attrs)
+        yield self._moved(record, Record(record.uuid, key, new_dn, blob), old_attrs, attrs)
+
+    def _moved(self, old: Record, new: Record, old_attrs: Attributes, attrs: Attributes) -> Step:
+        if dn.is_displaced(old.key):  # the callbacks were told that it is gone
+            change = self.change(ChangeKind.ADD, old.uuid, new_dn=new.dn, new_attrs=attrs)
+        else:
+            change = self.change(ChangeKind.RENAME, old.uuid, old.dn, new.dn, old_attrs, attrs)
+        return Step(old.uuid, change, new)
+
+    # --- entries in the way
+
+    def _clear(self, key: bytes) -> Iterator[Step]:
+        occupant = self._view.at(key)
+        if occupant is not None:
+            yield from self._displace(occupant)
+
+    def _displace(self, root: Record) -> Iterator[Step]:
+        """Yield how *root* and all below it lose their DNs, until their new ones are known."""
+        if self.refreshing and self._named.is_placed(root.uuid):
+            self.incomplete = f"the directory changed around {root.dn!r} during the refresh"
+        for record in chain(self.movable(root.key, reverse=True), (root,)):
+            self.displacements += 1
+            change = self.change(
+                ChangeKind.DELETE, record.uuid, record.dn, None, attributes.decode(record.attrs)
+            )
+            waiting = record._replace(key=dn.displaced(record.key, record.uuid))
+            yield Step(record.uuid, change, waiting)
+
+    def movable(self, root: bytes, *, reverse: bool = False) -> Iterator[Record]:
+        """Yield the live entries below *root* that go where it goes.
+
+        These are not, in a refresh, what the server has already put there by its own message,
+        and what lies below such an entry.
+        """
+        for record in self._view.below(root, reverse=reverse):
+            if not (self.refreshing and self._is_current(record, root)):
+                yield record
+
+    def _is_current(self, record: Record, root: bytes) -> bool:
+        if self._named.is_placed(record.uuid):
+            return True
+        key = dn.parent(record.key)
+        while len(key) > len(root):
+            ancestor = self._view.at(key)
+            if ancestor is not None and self._named.is_placed(ancestor.uuid):
+                return True
+            key = dn.parent(key)
+        return False
+
+    def leave(self, record: Record) -> Step:
+        if dn.is_displaced(record.key):  # reported when it was displaced
+            return Step(record.uuid, None, None)
+        old_attrs = attributes.decode(record.attrs)
+        if dn.is_live(record.key):
+            change = self.change(ChangeKind.DELETE, record.uuid, record.dn, None, old_attrs)
+        else:
+            change = self.change(ChangeKind.REFERENCE, record.uuid, old_attrs=old_attrs)
+        return Step(record.uuid, change, None)
+
+    def change(
+        self,
+        kind: ChangeKind,
+        uuid: bytes,
+        old_dn: Optional[str] = None,
+        new_dn: Optional[str] = None,
+        old_attrs: Optional[Attributes] = None,
+        new_attrs: Optional[Attributes] = None,
+    ) -> Change:
+        return Change(kind, UUID(bytes=uuid), self.phase, old_dn, new_dn, old_attrs, new_attrs)

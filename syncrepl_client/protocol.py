@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""RFC 4533 from the client's side: messages in, facts out.  No I/O, no clock, no callback.
+
+One :class:`Synchronization` serves one search.  It sees the store through :class:`~.view.View` and
+keeps the UUIDs that a refresh named in :class:`~.view.Named`, which the store lends it, so memory
+doesn't grow with the directory.  Its answers are generated one by one: each must be applied
+to the store before the next is asked for.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple, Optional, Union
+
+from . import attributes, cookie, dn
+from .attributes import Selection
+from .changes import ChangeKind, Phase
+from .dialect import Dialect, prunes
+from .exceptions import ProtocolError
+from .messages import (
+    Attributes,
+    Done,
+    Entry,
+    IdSet,
+    Message,
+    NewCookie,
+    PhaseEnd,
+    Reference,
+    State,
+)
+from .placement import Placement, Step
+from .view import Named, Record, View
+
+
+class Request(NamedTuple):
+    """What was asked of whom, as far as it decides what the answer means.
+
+    Attributes:
+        dialect: the server's.
+        base: key of the search base.
+        subtree: whether the scope is the whole subtree.
+        cookie: the one sent; None for a search that starts over.
+        selection: which attributes were asked for.
+        operational: names of the server's operational attributes, in lower case; needed
+            where the dialect leaves them out on resume.
+    """
+
+    dialect: Dialect
+    base: bytes
+    subtree: bool
+    cookie: Optional[bytes] = None
+    selection: Selection = Selection(())
+    operational: Collection[str] = ()
+
+
+# --- what comes out
+
+
+class RefreshDone(NamedTuple):
+    """The store now equals the server's answer."""
+
+
+class StartOver(NamedTuple):
+    """Search again, without a cookie: what came can't be completed into the server's answer."""
+
+    reason: str
+
+
+class Over(NamedTuple):
+    """The search has ended."""
+
+
+Fact = Union[Step, RefreshDone, StartOver, Over]
+
+# --- which message may come when; a combination that is not here is a protocol error
+
+_ENTRY, _PRESENT, _GONE, _COOKIE = "entry", "present", "gone", "newcookie"
+_PRESENT_END, _DELETE_END, _REFRESH_END = "refreshPresent", "refreshDelete", "refreshDone"
+_DONE, _REQUIRED = "searchResultDone", "e-syncRefreshRequired"
+
+TRANSITIONS: dict[tuple[Phase, str], Phase] = {
+    (Phase.REFRESH, _ENTRY): Phase.REFRESH,
+    (Phase.REFRESH, _PRESENT): Phase.PRESENT,
+    (Phase.REFRESH, _GONE): Phase.DELETE,
+    (Phase.REFRESH, _COOKIE): Phase.REFRESH,
+    (Phase.REFRESH, _PRESENT_END): Phase.DELETE,
+    (Phase.REFRESH, _DELETE_END): Phase.DELETE,
+    (Phase.REFRESH, _REFRESH_END): Phase.PERSIST,
+    (Phase.REFRESH, _DONE): Phase.OVER,
+    (Phase.REFRESH, _REQUIRED): Phase.OVER,
+    (Phase.PRESENT, _ENTRY): Phase.PRESENT,
+    (Phase.PRESENT, _PRESENT): Phase.PRESENT,
+    (Phase.PRESENT, _COOKIE): Phase.PRESENT,
+    (Phase.PRESENT, _PRESENT_END): Phase.DELETE,
+    (Phase.PRESENT, _REFRESH_END): Phase.PERSIST,
+    (Phase.PRESENT, _DONE): Phase.OVER,
+    (Phase.PRESENT, _REQUIRED): Phase.OVER,
+    (Phase.DELETE, _ENTRY): Phase.DELETE,
+    (Phase.DELETE, _GONE): Phase.DELETE,
+    (Phase.DELETE, _COOKIE): Phase.DELETE,
+    (Phase.DELETE, _DELETE_END): Phase.DELETE,
+    (Phase.DELETE, _REFRESH_END): Phase.PERSIST,
+    (Phase.DELETE, _DONE): Phase.OVER,
+    (Phase.DELETE, _REQUIRED): Phase.OVER,
+    (Phase.PERSIST, _ENTRY): Phase.PERSIST,
+    (Phase.PERSIST, _GONE): Phase.PERSIST,
+    (Phase.PERSIST, _COOKIE): Phase.PERSIST,
+    (Phase.PERSIST, _DONE): Phase.OVER,
+    (Phase.PERSIST, _REQUIRED): Phase.OVER,
+}
+"""Phase and message to next phase: RFC 4533, 3.3 and 3.4, and not a message more."""
+
+_BY_STATE = {
+    State.PRESENT: _PRESENT,
+    State.ADD: _ENTRY,
+    State.MODIFY: _ENTRY,
+    State.DELETE: _GONE,
+}
+
+
+def _event(message: Message) -> str:
+    if isinstance(message, (Entry, Reference)):
+        return _BY_STATE[message.state]
+    if isinstance(message, IdSet):
+        return _GONE if message.deletes else _PRESENT
+    if isinstance(message, NewCookie):
+        return _COOKIE
+    if isinstance(message, PhaseEnd):
+        if message.done:
+            return _REFRESH_END
+        return _DELETE_END if message.deletes else _PRESENT_END
+    return _DONE if isinstance(message, Done) else _REQUIRED
+
+
+class Synchronization:
+    """The state of one content synchronization search."""
+
+    def __init__(self, request: Request, view: View, named: Named) -> None:
+        """Begin in the refresh stage."""
+        self.request = request
+        self._view = view
+        self._named = named
+        self._placement = Placement(view, named)
+        self._cookie = request.cookie
+        self._present_seen = False
+        self._prune = False
+        named.clear()
+
+    @property
+    def phase(self) -> Phase:
+        """Where the operation stands."""
+        return self._placement.phase
+
+    @property
+    def refreshing(self) -> bool:
+        """Whether the refresh stage goes on."""
+        return self._placement.refreshing
+
+    @property
+    def cookie(self) -> Optional[bytes]:
+        """The cookie of all that was received; not to be committed while refreshing.
+
+        389-ds sends the final cookie of a refresh before the entries that it covers.
+        """
+        return self._cookie
+
+    def receive(self, message: Message) -> Iterator[Fact]:
+        """Yield what *message* means.
+
+        Raises:
+            ProtocolError: it is malformed, or illegal at this point.
+        """
+        if (
+            isinstance(message, NewCookie)
+            and self.refreshing
+            and self.request.dialect.newcookie_ends_refresh
+        ):
+            message = PhaseEnd(deletes=True, done=True, cookie=message.cookie)
+        event = _event(message)
+        try:
+            after = TRANSITIONS[self.phase, event]
+        except KeyError:
+            raise ProtocolError(
+                f"the server sent {event} in the {self.phase.value}, where RFC 4533 has none"
+            ) from None
+        if after not in (Phase.PERSIST, Phase.OVER):
+            self._placement.phase = after
+        yield from self._handle(message)
+        self._placement.phase = after
+
+    def idle(self) -> Iterator[Fact]:
+        """Yield what must be done when the server has nothing more to say, for now."""
+        if (
+            self.phase is Phase.PERSIST
+            and self._placement.displacements
+            and self._view.has_displaced()
+        ):
+            yield StartOver("an entry took the DN of another, whose new DN was not told")
+
+    # --- message by message
+
+    def _handle(self, message: Message) -> Iterator[Fact]:
+        if isinstance(message, Entry):
+            yield from self._entry(message)
+        elif isinstance(message, Reference):
+            yield from self._reference(message)
+        elif isinstance(message, IdSet):
+            yield from self._id_set(message)
+        elif isinstance(message, NewCookie):
+            self._keep(message.cookie)
+        elif isinstance(message, PhaseEnd):
+            yield from self._phase_end(message)
+        elif isinstance(message, Done):
+            yield from self._done(message)
+        else:
+            yield self._refresh_required()
+
+    def _entry(self, message: Entry) -> Iterator[Fact]:
+        if message.state is State.DELETE:
+            yield from self._gone((message.uuid,), message.dn)
+        else:
+            try:
+                key = dn.key(message.dn)
+            except ValueError as error:
+                raise ProtocolError(f"the server sent an entry whose DN is {error}") from None
+            old = self._view.get(message.uuid)
+            if message.state is not State.PRESENT:
+                attrs = self._complete(message.attrs, old)
+                yield from self._placement.place(message.uuid, key, message.dn, attrs, old)
+            elif old is not None:
+                self._present_seen = True
+                attrs = attributes.with_entry_dn(attributes.decode(old.attrs), message.dn)
+                yield from self._placement.place(message.uuid, key, message.dn, attrs, old)
+            else:
+                self._present((message.uuid,))
+        self._keep(message.cookie)
+
+    def _reference(self, message: Reference) -> Iterator[Fact]:
+        if message.state is State.DELETE:
+            yield from self._gone((message.uuid,), None)
+        elif message.state is State.PRESENT:
+            self._present((message.uuid,))
+        else:
+            yield from self._reference_exists(message)
+        self._keep(message.cookie)
+
+    def _reference_exists(self, message: Reference) -> Iterator[Step]:
+        uuid = message.uuid
+        old = self._view.get(uuid)
+        if old is not None and not dn.is_reference(old.key):
+            yield self._placement.leave(old)
+            old = None
+        before = None if old is None else attributes.decode(old.attrs)
+        attrs = {"ref": [url.encode() for url in message.urls]}
+        if before is None or not attributes.same(before, attrs):
+            change = self._placement.change(
+                ChangeKind.REFERENCE, uuid, old_attrs=before, new_attrs=attrs
+            )
+            yield Step(uuid, change, Record(uuid, dn.reference(uuid), "", attributes.encode(attrs)))
+        if self.refreshing:
+            self._named.placed(uuid)
+
+    def _id_set(self, message: IdSet) -> Iterator[Fact]:
+        if not message.deletes:
+            self._present(message.uuids)
+        else:
+            yield from self._gone(message.uuids, None)
+            if len(message.uuids) == self.request.dialect.lossy_set:
+                self._placement.incomplete = (
+                    f"a set of {len(message.uuids)} deletes, after which one is lost"
+                )
+        self._keep(message.cookie)
+
+    def _present(self, uuids: tuple[bytes, ...]) -> None:
+        self._present_seen = self._present_seen or bool(uuids)
+        self._named.present(uuids)
+
+    def _phase_end(self, message: PhaseEnd) -> Iterator[Fact]:
+        self._keep(message.cookie)
+        if message.done:
+            yield from self._end_refresh(message.deletes)
+        elif not message.deletes:
+            # A present phase that a delete phase follows.  What it did not name is gone, but
+            # may be named yet, so nothing is pruned before the end (RFC 4533, 3.3.2).
+            self._prune = self._prunes(deletes=False)
+
+    def _refresh_required(self) -> Fact:
+        if self.refreshing and self.request.cookie is None:
+            raise ProtocolError(
+                "the server answers a search without a cookie with e-syncRefreshRequired (4096): "
+                "its content synchronization is broken, or still being set up"
+            )
+        return StartOver("the server asks for it (e-syncRefreshRequired)")
+
+    def _done(self, message: Done) -> Iterator[Fact]:
+        if not self.refreshing:
+            self._keep(message.control and message.control.cookie)
+        elif message.control is None:
+            raise ProtocolError(
+                "the server ended the refresh without a Sync Done Control, so nothing was pruned"
+            )
+        else:
+            self._keep(message.control.cookie)
+            yield from self._end_refresh(message.control.deletes)
+        yield Over()
+
+    def _keep(self, new: Optional[bytes]) -> None:
+        """Take over a cookie; one that is absent or empty leaves the last one in force."""
+        if new:
+            self._cookie = (
+                cookie.merge(self._cookie, new) if self.request.dialect.merges_cookies else new
+            )
+
+    # --- 389-ds
+
+    def _complete(self, attrs: Attributes, old: Optional[Record]) -> Attributes:
+        request = self.request
+        if (
+            request.cookie is None
+            or not self.refreshing
+            or not request.dialect.resume_ignores_selection
+        ):
+            return attrs
+        known = {} if old is None else attributes.decode(old.attrs)
+        return request.selection.complete(attrs, known, request.operational)
+
+    # --- entries that are gone
+
+    def _gone(self, uuids: Iterable[bytes], new_dn: Optional[str]) -> Iterator[Step]:
+        """Yield what follows from deletes; in a refresh nothing does, before its end.
+
+        So they come children before parents, and what is named after all isn't deleted.
+        """
+        if self.refreshing:
+            self._named.gone(uuids)
+            return
+        records = [record for record in map(self._view.get, uuids) if record is not None]
+        for record in sorted(records, key=lambda each: each.key, reverse=True):
+            renamed = self._renamed_away(record, new_dn)
+            if renamed is None:
+                yield self._placement.leave(record)
+            elif self.request.subtree and renamed.key.startswith(self.request.base):
+                yield self._placement.leave(record)
+                yield from self._placement.carry(
+                    self._placement.movable(record.key), record.key, renamed
+                )
+            else:
+                for below in self._placement.movable(record.key, reverse=True):
+                    yield self._placement.leave(below)
+                yield self._placement.leave(record)
+
+    def _renamed_away(self, record: Record, new_dn: Optional[str]) -> Optional[Record]:
+        """Return *record* at its new DN, where a delete in the persist stage tells of one.
+
+        OpenLDAP's does, if a rename took the entry out of the filter or scope; what is below
+        it went along, and no message says so.
+        """
+        if not new_dn or not dn.is_live(record.key):
+            return None
+        try:
+            key = dn.key(new_dn)
+        except ValueError:
+            return None  # RFC 4533, 3.3.2: any past DN will do
+        return None if key == record.key else record._replace(key=key, dn=new_dn)
+
+    # --- the end of the refresh stage
+
+    def _prunes(self, *, deletes: bool) -> bool:
+        return prunes(
+            self.request.dialect,
+            resumed=self.request.cookie is not None,
+            deletes=deletes,
+            present_seen=self._present_seen,
+            cookie_moved=self._cookie != self.request.cookie,
+        )
+
+    def _end_refresh(self, deletes: bool) -> Iterator[Fact]:
+        resumed = self.request.cookie is not None
+        if self._named.unknown():
+            if not resumed:
+                raise ProtocolError("the server named entries as present that it never sent")
+            yield StartOver("the server named entries as present that the store does not have")
+            return
+        incomplete = self._placement.incomplete if resumed else None
+        for record in self._named.leavers(unnamed=self._prune or self._prunes(deletes=deletes)):
+            yield self._placement.leave(record)
+            if resumed and dn.is_live(record.key) and any(self._placement.movable(record.key)):
+                incomplete = f"{record.dn!r} left the result, and entries below it did not"
+        if incomplete is None and self._view.has_displaced():
+            incomplete = "an entry took the DN of another, whose new DN was not told"
+        self._named.clear()
+        yield RefreshDone() if incomplete is None else StartOver(incomplete)

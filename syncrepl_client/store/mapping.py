@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A store over any mapping of bytes to bytes that need not know transactions.
+
+What a transaction writes is held back until its commit.  Under one letter each, the mapping
+has the entries by UUID, UUIDs by key, how many entries lie below a key, and the origin.
+"""
+
+from collections.abc import Iterable, Iterator, MutableMapping
+from typing import Callable, Optional
+
+from .. import dn
+from ..exceptions import StoreError, StoreInvalid
+from ..view import Record
+from .base import Origin, Store
+
+Bytes = MutableMapping[bytes, bytes]
+
+_ENTRY, _KEY, _BELOW, _ORIGIN = b"e", b"k", b"b", b"o"
+
+
+class MappingStore(Store):
+    """Entries and cookie in a mapping; what its makers must add is the mapping's life."""
+
+    def __init__(self, new_scratch: Callable[[], Bytes]) -> None:
+        """Begin without a mapping; *new_scratch* makes one for what a refresh names."""
+        self._data: Optional[Bytes] = None
+        self._pending: dict[bytes, Optional[bytes]] = {}
+        self._transaction = False
+        self.named = MappingNamed(self, new_scratch)
+
+    @property
+    def exists(self) -> bool:
+        return self._data is not None
+
+    @property
+    def _mapping(self) -> Bytes:
+        if self._data is None:
+            raise StoreError("the data store is not open")
+        return self._data
+
+    # --- bytes by key, with what is pending on top
+
+    def _get(self, name: bytes) -> Optional[bytes]:
+        if name in self._pending:
+            return self._pending[name]
+        return self._mapping.get(name)
+
+    def _set(self, name: bytes, value: Optional[bytes]) -> None:
+        if not self._transaction:
+            raise StoreError("the data store is written to outside a transaction")
+        self._pending[name] = value
+
+    def _names(self, kind: bytes) -> Iterator[bytes]:
+        """Yield the names of that *kind*, its letter left out."""
+        for name in list(self._pending):
+            if name[:1] == kind and self._pending[name] is not None:
+                yield name[1:]
+        for name in all_names(self._mapping):
+            if name[:1] == kind and name not in self._pending:
+                yield name[1:]
+
+    # --- what it holds
+
+    @property
+    def origin(self) -> Origin:
+        cookie, dialect, url = (
+            self._get(_ORIGIN + name) for name in (b"cookie", b"dialect", b"url")
+        )
+        return Origin(cookie, dialect and dialect.decode(), url and url.decode())
+
+    def get(self, uuid: bytes) -> Optional[Record]:
+        value = self._get(_ENTRY + uuid)
+        return None if value is None else _unpack(uuid, value)
+
+    def at(self, key: bytes) -> Optional[Record]:
+        uuid = self._get(_KEY + key)
+        return None if uuid is None else self.get(uuid)
+
+    def below(self, key: bytes, *, reverse: bool = False) -> Iterator[Record]:
+        counted = dn.FIRST_DISPLACED if dn.is_displaced(key) else key
+        if self._count(counted) == 0:
+            return iter(())
+        keys = [each for each in self._names(_KEY) if each.startswith(key) and each != key]
+        keys.sort(reverse=reverse)
+        return filter(None, map(self.at, keys))
+
+    def has_displaced(self) -> bool:
+        return self._count(dn.FIRST_DISPLACED) > 0
+
+    def __len__(self) -> int:
+        return sum(1 for key in self._names(_KEY) if dn.is_live(key))
+
+    def live(self) -> Iterator[Record]:
+        keys = sorted(key for key in self._names(_KEY) if dn.is_live(key))
+        return filter(None, map(self.at, keys))
+
+    # --- changing it
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._transaction
+
+    def begin(self) -> None:
+        self._transaction = True
+
+    def commit(self, origin: Optional[Origin] = None) -> None:
+        if origin is not None:
+            for name, value in zip(origin._fields, origin):
+                stored = value.encode() if isinstance(value, str) else value
+                self._set(_ORIGIN + name.encode(), stored)
+        if self._pending:
+            self._flush(self._pending)
+        self._pending = {}
+        self._transaction = False
+
+    def _flush(self, pending: dict[bytes, Optional[bytes]]) -> None:
+        mapping = self._mapping
+        for name, value in pending.items():
+            if value is not None:
+                mapping[name] = value
+            elif name in mapping:
+                del mapping[name]
+
+    def rollback(self) -> None:
+        self._pending = {}
+        self._transaction = False
+
+    def put(self, record: Record) -> None:
+        old = self.get(record.uuid)
+        if old is None or old.key != record.key:
+            if old is not None:
+                self._unindex(old.key)
+            self._set(_KEY + record.key, record.uuid)
+            self._add_below(record.key, 1)
+        self._set(_ENTRY + record.uuid, _pack(record))
+
+    def remove(self, uuid: bytes) -> None:
+        old = self.get(uuid)
+        if old is not None:
+            self._unindex(old.key)
+            self._set(_ENTRY + uuid, None)
+
+    def _unindex(self, key: bytes) -> None:
+        self._set(_KEY + key, None)
+        self._add_below(key, -1)
+
+    def _count(self, key: bytes) -> int:
+        return int(self._get(_BELOW + key) or b"0")
+
+    def _add_below(self, key: bytes, count: int) -> None:
+        for ancestor in _ancestors(key):
+            total = self._count(ancestor) + count
+            self._set(_BELOW + ancestor, b"%d" % total if total else None)
+
+    # --- for stores that were not closed
+
+    def _rebuild(self) -> None:
+        """Make the indexes anew from the entries."""
+        self.begin()
+        for kind in (_KEY, _BELOW):
+            for name in list(self._names(kind)):
+                self._set(kind + name, None)
+        for uuid in list(self._names(_ENTRY)):
+            record = self.get(uuid)
+            if record is not None:
+                self._set(_ENTRY + uuid, None)
+                if self._get(_KEY + record.key) is not None:
+                    # Half a transaction was written: where this one is, the refresh will say.
+                    record = record._replace(key=dn.displaced(record.key, uuid))
+                self.put(record)
+        self.commit()
+
+
+def all_names(mapping: Bytes) -> Iterator[bytes]:
+    """Yield the names in *mapping*, which may be a dbm object that can't be iterated over."""
+    if hasattr(mapping, "firstkey"):
+        name = mapping.firstkey()
+        while name is not None:
+            yield name
+            name = mapping.nextkey(name)  # type: ignore[attr-defined]
+    else:
+        yield from list(mapping.keys())
+
+
+def _ancestors(key: bytes) -> list[bytes]:
+    if dn.is_displaced(key):
+        return [dn.FIRST_DISPLACED]
+    ancestors = []
+    while key and dn.is_live(key):
+        key = dn.parent(key)
+        ancestors.append(key)
+    return ancestors
+
+
+def _pack(record: Record) -> bytes:
+    name = record.dn.encode()
+    sizes = len(record.key).to_bytes(4, "big") + len(name).to_bytes(4, "big")
+    return sizes + record.key + name + record.attrs
+
+
+def _unpack(uuid: bytes, value: bytes) -> Record:
+    key_end = 8 + int.from_bytes(value[:4], "big")
+    name_end = key_end + int.from_bytes(value[4:8], "big")
+    try:
+        name = value[key_end:name_end].decode()
+    except UnicodeDecodeError as error:
+        raise StoreInvalid("an entry in the store is damaged") from error
+    return Record(uuid, value[8:key_end], name, value[name_end:])
+
+
+_PRESENT, _PLACED, _GONE = b"p", b"d", b"g"
+
+
+class MappingNamed:
+    """What a refresh named, in a mapping of its own."""
+
+    def __init__(self, store: MappingStore, new_scratch: Callable[[], Bytes]) -> None:
+        """Look entries up in *store*."""
+        self._store = store
+        self._new = new_scratch
+        self._words: Optional[Bytes] = None
+
+    def _all(self) -> Bytes:
+        if self._words is None:
+            self._words = self._new()
+        return self._words
+
+    def present(self, uuids: Iterable[bytes]) -> None:
+        words = self._all()
+        for uuid in uuids:
+            if uuid not in words:
+                words[uuid] = _PRESENT
+
+    def placed(self, uuid: bytes) -> None:
+        self._all()[uuid] = _PLACED
+
+    def gone(self, uuids: Iterable[bytes]) -> None:
+        words = self._all()
+        for uuid in uuids:
+            words[uuid] = _GONE
+
+    def is_placed(self, uuid: bytes) -> bool:
+        return self._all().get(uuid) == _PLACED
+
+    def unknown(self) -> bool:
+        words = self._all()
+        return any(
+            words[uuid] == _PRESENT and self._store.get(uuid) is None for uuid in all_names(words)
+        )
+
+    def leavers(self, *, unnamed: bool) -> Iterator[Record]:
+        words = self._all()
+        candidates = self._store._names(_ENTRY) if unnamed else all_names(words)
+        found: list[tuple[bytes, bytes]] = []
+        for uuid in candidates:
+            if words.get(uuid, _GONE) == _GONE:
+                record = self._store.get(uuid)
+                if record is not None:
+                    found.append((record.key, uuid))
+        found.sort(reverse=True)
+        return filter(None, (self._store.get(uuid) for _, uuid in found))
+
+    def clear(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the mapping back."""
+        words, self._words = self._words, None
+        close = getattr(words, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A store in memory: for tests, and for mirrors that start afresh each time."""
+
+from .mapping import MappingStore
+
+
+class MemoryStore(MappingStore):
+    """Entries and cookie in a dict.  They outlive :meth:`close`, so that a test can go on."""
+
+    def __init__(self) -> None:
+        """Make an empty store."""
+        super().__init__(dict)
+        self._kept: dict[bytes, bytes] = {}
+
+    def create(self) -> None:
+        self._data = self._kept
+
+    def close(self) -> None:
+        self.rollback()
+        self.named.clear()

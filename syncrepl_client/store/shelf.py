@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A store in the standard library's dbm, whichever kind this Python has.  No pickle is used.
+
+dbm files know no transactions: a process that ends in the middle of a commit leaves half of
+it.  So the file is marked while it is written to, and one that still has the mark when it is
+opened is not trusted: the next refresh starts over and reports what differs from what the
+file holds.
+"""
+
+import dbm
+import os
+import tempfile
+from collections.abc import Iterator, MutableMapping
+from typing import Any, Optional, cast
+
+from ..exceptions import StoreError, StoreInvalid, StorePathError
+from .base import FORMAT_VERSION, Origin, check_path, check_version
+from .locking import FileLock
+from .mapping import Bytes, MappingStore, all_names
+
+_VERSION, _UNCLEAN = b"oversion", b"ounclean"
+_SUFFIXES = ("", ".db", ".dat", ".dir", ".pag", ".lock")
+
+
+class ShelfStore(MappingStore):
+    """Entries and cookie in a dbm file, with a lock file beside it."""
+
+    def __init__(self, path: str) -> None:
+        """Open the store at *path* if it exists, see that it can be made if not.
+
+        Raises:
+            StoreError: it can't, it is in use, or there is something else.
+        """
+        super().__init__(_Scratch)
+        self.path = path
+        self._lock: Optional[FileLock] = None
+        self._trusted = True
+        self._marked = False
+        check_path(path)
+        if self._found():
+            self._open(create=False)
+
+    def _found(self) -> bool:
+        for suffix in _SUFFIXES:
+            if os.path.islink(self.path + suffix):
+                raise StorePathError(f"{self.path + suffix!r} is a symbolic link: change data_path")
+        kind = dbm.whichdb(self.path)
+        if kind == "":
+            raise StoreInvalid(
+                f"{self.path!r} is not a data store; it was left as it is: change data_path"
+            )
+        return kind is not None
+
+    def _open(self, *, create: bool) -> None:
+        self._lock = FileLock(f"{self.path}.lock", create=True)
+        try:
+            self._data = self._dbm("c" if create else "w")
+            if create:
+                self._data[_VERSION] = b"%d" % FORMAT_VERSION
+            self._check()
+            if self._data.get(_UNCLEAN) is not None:
+                self._trusted = False
+                self._marked = True
+                self._rebuild()
+        except BaseException:
+            self._close_files()
+            raise
+
+    def _dbm(self, flag: str) -> Bytes:
+        try:
+            return cast(Bytes, dbm.open(self.path, cast(Any, flag), 0o600))
+        except (*dbm.error, OSError, ValueError, SyntaxError) as error:
+            raise StoreInvalid(
+                f"{self.path!r} can't be opened as a dbm file; it was left as it is: {error}"
+            ) from error
+
+    def _check(self) -> None:
+        version = self._mapping.get(_VERSION)
+        if version is None or not version.isdigit():
+            raise StoreInvalid(
+                f"{self.path!r} is a dbm file, but not a data store; it was left as it is: "
+                "change data_path"
+            )
+        check_version(int(version), self.path)
+
+    def create(self) -> None:
+        if not self.exists:
+            self._open(create=True)
+
+    @property
+    def trusted(self) -> bool:
+        return self._trusted
+
+    def commit(self, origin: Optional[Origin] = None) -> None:
+        super().commit(origin)
+        if origin is not None and origin.cookie is not None:
+            self._trusted = True
+
+    def _flush(self, pending: dict[bytes, Optional[bytes]]) -> None:
+        try:
+            if not self._marked:
+                self._mapping[_UNCLEAN] = b"1"
+                self._sync()
+                self._marked = True
+            super()._flush(pending)
+            self._sync()
+        except (*dbm.error, OSError) as error:
+            raise StoreError(f"the data store {self.path!r} can't be written: {error}") from error
+
+    def _sync(self) -> None:
+        sync = getattr(self._mapping, "sync", None)
+        if sync is not None:
+            sync()
+
+    def close(self) -> None:
+        self.rollback()
+        self.named.clear()
+        if self._data is not None and self._marked and self._trusted:
+            del self._data[_UNCLEAN]
+            self._marked = False
+        self._close_files()
+
+    def _close_files(self) -> None:
+        if self._data is not None:
+            cast(Any, self._data).close()
+            self._data = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+class _Scratch(MutableMapping[bytes, bytes]):
+    """A dbm file for the time being."""
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="syncrepl-")
+        self._dbm: Any = dbm.open(os.path.join(self._directory.name, "named"), "n", 0o600)
+
+    def __getitem__(self, name: bytes) -> bytes:
+        return cast(bytes, self._dbm[name])
+
+    def __setitem__(self, name: bytes, value: bytes) -> None:
+        self._dbm[name] = value
+
+    def __delitem__(self, name: bytes) -> None:
+        del self._dbm[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._dbm
+
+    def __iter__(self) -> Iterator[bytes]:
+        return all_names(self._dbm)
+
+    def __len__(self) -> int:
+        return len(self._dbm.keys())
+
+    def close(self) -> None:
+        self._dbm.close()
+        self._directory.cleanup()

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bytes to RFC 4533 messages, and the one request control to bytes.  No I/O in here.
+
+BER as LDAP restricts it (RFC 4511, 5.1): definite lengths, one-byte tags.  No recursion, no
+allocation beyond slices of what came.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional, Union
+
+import ldap
+
+from .exceptions import ProtocolError
+from .messages import (
+    Attributes,
+    Done,
+    Entry,
+    IdSet,
+    Message,
+    NewCookie,
+    PhaseEnd,
+    Reference,
+    RefreshRequired,
+    State,
+    SyncDone,
+)
+from .modes import SyncreplMode
+
+SYNC_REQUEST = "1.3.6.1.4.1.4203.1.9.1.1"
+SYNC_STATE = "1.3.6.1.4.1.4203.1.9.1.2"
+SYNC_DONE = "1.3.6.1.4.1.4203.1.9.1.3"
+SYNC_INFO = "1.3.6.1.4.1.4203.1.9.1.4"
+CANCEL = "1.3.6.1.1.8"
+REFRESH_REQUIRED = 4096
+"""e-syncRefreshRequired (RFC 4533, 2.6)."""
+
+_BOOLEAN, _OCTET_STRING, _ENUMERATED, _SEQUENCE, _SET = 0x01, 0x04, 0x0A, 0x30, 0x31
+_NEW_COOKIE, _REFRESH_DELETE, _REFRESH_PRESENT, _ID_SET = 0x80, 0xA1, 0xA2, 0xA3
+
+# SEQUENCE of 21 bytes { ENUMERATED of 1 byte, ...: a Sync State without a cookie.
+_PLAIN_STATE = b"\x30\x15\x0a\x01"
+_PLAIN_UUID = b"\x04\x10"
+
+RawControl = tuple[str, int, Optional[bytes]]
+
+
+class RawResult(NamedTuple):
+    """One message as python-ldap's C module hands it over."""
+
+    type: int
+    data: Sequence[tuple[Any, ...]]
+    controls: Sequence[RawControl]
+
+
+# --- to bytes
+
+
+def sync_request(mode: SyncreplMode, cookie: Optional[bytes]) -> bytes:
+    """Return the value of a Sync Request Control (RFC 4533, 2.2), reloadHint FALSE."""
+    content = _encode(_ENUMERATED, bytes((mode.value,)))
+    if cookie is not None:
+        content += _encode(_OCTET_STRING, cookie)
+    return _encode(_SEQUENCE, content)
+
+
+def cancel_request(message_id: int) -> bytes:
+    """Return the value of a Cancel request (RFC 3909, 2.1)."""
+    number = message_id.to_bytes(message_id.bit_length() // 8 + 1, "big")
+    return _encode(_SEQUENCE, _encode(0x02, number))
+
+
+def _encode(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
+# --- from bytes
+
+
+class _Reader:
+    """Reads the elements between two offsets of a byte string, one after the other."""
+
+    __slots__ = ("data", "end", "position", "what")
+
+    def __init__(self, data: bytes, what: str, position: int = 0, end: Optional[int] = None):
+        self.data = data
+        self.what = what
+        self.position = position
+        self.end = len(data) if end is None else end
+
+    def peek(self) -> Optional[int]:
+        """Return the tag of the next element; None at the end."""
+        return self.data[self.position] if self.position < self.end else None
+
+    def _next(self, tag: int) -> tuple[int, int]:
+        data, start, end = self.data, self.position, self.end
+        if start + 2 > end:
+            raise self.malformed("truncated")
+        if data[start] != tag:
+            raise self.malformed(f"tag {data[start]:#04x} where {tag:#04x} belongs")
+        size, start = data[start + 1], start + 2
+        if size & 0x80:
+            count = size & 0x7F
+            if not 1 <= count <= 4 or start + count > end:
+                raise self.malformed("bad length")
+            size, start = int.from_bytes(data[start : start + count], "big"), start + count
+        if size > end - start:
+            raise self.malformed("truncated")
+        self.position = start + size
+        return start, start + size
+
+    def enter(self, tag: int) -> "_Reader":
+        start, end = self._next(tag)
+        return _Reader(self.data, self.what, start, end)
+
+    def octets(self, tag: int = _OCTET_STRING) -> bytes:
+        start, end = self._next(tag)
+        return self.data[start:end]
+
+    def uuid(self) -> bytes:
+        value = self.octets()
+        if len(value) != 16:
+            raise self.malformed(f"a UUID of {len(value)} bytes")
+        return value
+
+    def optional_cookie(self) -> Optional[bytes]:
+        return self.octets() if self.peek() == _OCTET_STRING else None
+
+    def optional_boolean(self, default: bool) -> bool:
+        if self.peek() != _BOOLEAN:
+            return default
+        value = self.octets(_BOOLEAN)
+        if len(value) != 1:
+            raise self.malformed("bad BOOLEAN")
+        return value != b"\0"
+
+    def close(self) -> None:
+        if self.position != self.end:
+            raise self.malformed("something follows where nothing belongs")
+
+    def malformed(self, how: str) -> ProtocolError:
+        return ProtocolError(f"the server sent a malformed {self.what}: {how}")
+
+
+def sync_state(value: bytes) -> tuple[State, bytes, Optional[bytes]]:
+    """Decode a syncStateValue (RFC 4533, 2.3) into state, UUID and cookie."""
+    if len(value) == 23 and value[:4] == _PLAIN_STATE and value[5:7] == _PLAIN_UUID:
+        number, uuid, cookie = value[4], value[7:], None
+    else:
+        reader = _Reader(value, "Sync State Control")
+        content = reader.enter(_SEQUENCE)
+        reader.close()
+        number = int.from_bytes(content.octets(_ENUMERATED), "big", signed=True)
+        uuid = content.uuid()
+        cookie = content.optional_cookie()
+        content.close()
+    try:
+        return State(number), uuid, cookie
+    except ValueError:
+        raise ProtocolError(
+            f"the server sent a Sync State Control with unknown state {number}"
+        ) from None
+
+
+def sync_done(value: bytes) -> SyncDone:
+    """Decode a syncDoneValue (RFC 4533, 2.4)."""
+    reader = _Reader(value, "Sync Done Control")
+    content = reader.enter(_SEQUENCE)
+    reader.close()
+    cookie = content.optional_cookie()
+    deletes = content.optional_boolean(False)
+    content.close()
+    return SyncDone(deletes, cookie)
+
+
+def sync_info(value: bytes) -> Union[NewCookie, PhaseEnd, IdSet]:
+    """Decode a syncInfoValue (RFC 4533, 2.5)."""
+    reader = _Reader(value, "Sync Info Message")
+    tag = reader.peek()
+    if tag == _NEW_COOKIE:
+        message: Union[NewCookie, PhaseEnd, IdSet] = NewCookie(reader.octets(_NEW_COOKIE))
+    elif tag in (_REFRESH_DELETE, _REFRESH_PRESENT):
+        content = reader.enter(tag)
+        cookie = content.optional_cookie()
+        done = content.optional_boolean(True)
+        content.close()
+        message = PhaseEnd(tag == _REFRESH_DELETE, done, cookie)
+    elif tag == _ID_SET:
+        content = reader.enter(_ID_SET)
+        cookie = content.optional_cookie()
+        deletes = content.optional_boolean(False)
+        members = content.enter(_SET)
+        content.close()
+        uuids: list[bytes] = []
+        while members.peek() is not None:
+            uuids.append(members.uuid())
+        message = IdSet(tuple(uuids), deletes, cookie)
+    else:
+        raise reader.malformed("empty" if tag is None else f"unknown choice {tag:#04x}")
+    reader.close()
+    return message
+
+
+# --- from python-ldap
+
+
+def decode(raw: RawResult) -> Optional[Message]:
+    """Return the message that python-ldap read; None for one that is not ours to understand.
+
+    Raises:
+        ProtocolError: it is malformed; nothing of it may be used.
+    """
+    if raw.type == ldap.RES_SEARCH_ENTRY:
+        dn, attrs, controls = raw.data[0]
+        state, uuid, cookie = sync_state(_control(controls, SYNC_STATE, f"entry {dn!r}"))
+        return Entry(state, uuid, dn, _without_doubles(attrs), cookie)
+    if raw.type == ldap.RES_INTERMEDIATE:
+        name, value, _ = raw.data[0]
+        # An intermediate response that is not ours is to be ignored (RFC 4511, 4.13).
+        return sync_info(value or b"") if name == SYNC_INFO else None
+    if raw.type == ldap.RES_SEARCH_REFERENCE:
+        _, urls, controls = raw.data[0]
+        state, uuid, cookie = sync_state(_control(controls, SYNC_STATE, f"reference {urls}"))
+        return Reference(state, uuid, tuple(urls), cookie)
+    if raw.type == ldap.RES_SEARCH_RESULT:
+        return Done(_done_control(raw.controls))
+    raise ProtocolError(f"the server answered the search with a message of type {raw.type:#x}")
+
+
+def decode_error(error: ldap.LDAPError) -> Union[Done, RefreshRequired, None]:
+    """Return the message that an error result stands for; None if it is an error indeed."""
+    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    if details.get("msgtype") != ldap.RES_SEARCH_RESULT:
+        return None
+    if details.get("result") == REFRESH_REQUIRED:
+        return RefreshRequired()
+    if isinstance(error, ldap.CANCELLED):
+        return Done(_done_control(details.get("ctrls", ())))
+    return None
+
+
+def _control(controls: Sequence[RawControl], oid: str, where: str) -> bytes:
+    for control, _, value in controls:
+        if control == oid:
+            return value or b""
+    raise ProtocolError(f"the server sent {where} without its Sync State Control")
+
+
+def _done_control(controls: Sequence[RawControl]) -> Optional[SyncDone]:
+    for oid, _, value in controls:
+        if oid == SYNC_DONE:
+            return sync_done(value or b"")
+    return None
+
+
+def _without_doubles(attrs: Attributes) -> Attributes:
+    """Drop values that come twice: python-ldap doubles them where 389-ds splits an attribute."""
+    for name, values in attrs.items():
+        if len(values) > 1 and len(set(values)) != len(values):
+            attrs[name] = list(dict.fromkeys(values))
+    return attrs
+
+
+# --- the server's schema
+
+_NAMES = re.compile(rb"NAME\s+(?:'([^']*)'|\(([^)]*)\))")
+_OPERATIONAL = re.compile(rb"USAGE\s+(?:directoryOperation|distributedOperation|dSAOperation)\b")
+
+
+def operational_names(attribute_types: Sequence[bytes]) -> frozenset[str]:
+    """Return the lower-case names of the operational attributes among *attribute_types*.
+
+    Args:
+        attribute_types: AttributeTypeDescriptions (RFC 4512, 4.1.2).
+    """
+    names: set[str] = set()
+    for description in attribute_types:
+        match = _NAMES.search(description)
+        if match is not None and _OPERATIONAL.search(description):
+            listed = (match.group(1) or match.group(2)).decode(errors="replace")
+            names.update(name.strip("'").lower() for name in listed.split())
+    return frozenset(names)
