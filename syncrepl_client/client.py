@@ -232,6 +232,11 @@ class Syncrepl:
         return f"<Syncrepl {self._url}, {self._mode.name}, {state}>"
 
     @property
+    def refreshed(self) -> bool:
+        """Whether the refresh stage is over: the store has been equal to the server's answer."""
+        return self._sync is not None and not self._sync.refreshing
+
+    @property
     def _phase(self) -> str:
         return "not searching" if self._sync is None else self._sync.phase.value
 

@@ -8,8 +8,8 @@ a subtree are a contiguous range, parents sort before children, and one ordered 
 A store holds three kinds of key:
 
 * of *live* entries: the callbacks know them under their DN;
-* of *displaced* entries, ``FF`` + the key they had + NUL + their UUID: another entry took
-  their DN and nobody has said yet where they are now;
+* of *displaced* entries, ``FF`` + UUID of the nearest entry above + rest of the key they had
+  + NUL + their UUID: another entry took their DN, and nobody has said yet where they are now;
 * of references, ``FE`` + UUID: these have no DN at all.
 """
 
@@ -103,25 +103,34 @@ def is_reference(key: bytes) -> bool:
     return key[:1] == _REFERENCE
 
 
-def displaced(key: bytes, uuid: bytes) -> bytes:
-    """Return the key under which the entry *uuid*, so far at *key*, waits for its new place."""
-    return _DISPLACED + key + b"\0" + uuid
+def displaced(owner: bytes, relative: bytes, uuid: bytes) -> bytes:
+    """Return the key under which the entry *uuid* waits for its new place.
+
+    Args:
+        owner: UUID of the nearest entry above it; :data:`NOBODY` if there is none.
+        relative: its key so far, without the owner's.
+        uuid: its own.
+    """
+    return _DISPLACED + owner + relative + b"\0" + uuid
 
 
-def before_displacement(key: bytes) -> bytes:
-    """Return the key that a displaced entry had while it was live."""
-    return key[1:-17]
+def displaced_below(owner: bytes) -> bytes:
+    """Return the prefix of the displaced entries which wait for the entry *owner*."""
+    return _DISPLACED + owner
 
 
-def displaced_subtree(key: bytes) -> bytes:
-    """Return the prefix of the displaced entries that were at *key* or below it."""
-    return _DISPLACED + key
+def relative_to_owner(key: bytes) -> bytes:
+    """Return what a displaced entry's key was, without that of its owner."""
+    return key[17:-17]
 
 
 def reference(uuid: bytes) -> bytes:
     """Return the key of the reference *uuid*."""
     return _REFERENCE + uuid
 
+
+NOBODY = bytes(16)
+"""In place of a UUID: there is no entry above."""
 
 FIRST_DISPLACED = _DISPLACED
 """Displaced entries have this key or a greater one."""

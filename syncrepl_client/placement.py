@@ -8,10 +8,10 @@ Three rules keep it, and whoever mirrors it by DN, in order:
   deleted, but kept, until its new place is known.
 * What lies below a renamed entry follows it, unless the server has already said in this
   refresh where it is.
-* What lies below a displaced entry waits with it, and follows it to its new place.
+* What lies below a displaced entry waits for it, and follows it to its new place.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple, Optional
 from uuid import UUID
@@ -79,52 +79,60 @@ class Placement:
 
         The server sends one message for a whole subtree: the renamed entry.
         """
-        known = not self.refreshing or self._named.is_placed(old.uuid)
         if old.key != new.key:
             if new.key.startswith(old.key):  # its new place is below its old one
                 yield from self._displace(old)
             yield from self._clear(new.key)
             old = self._view.get(old.uuid) or old  # what was cleared away may have held it
         yield self._moved(old, new, attributes.decode(old.attrs), attrs)
-        if dn.is_displaced(old.key):
-            origin = dn.before_displacement(old.key)
-        else:
-            origin = old.key
-            yield from self.carry(self.movable(origin), origin, new)
-            if known:  # the displaced below its DN were there before it was
+        if dn.is_live(old.key):
+            yield from self.carry(old.key, new)
+            # In the persist stage changes come in order: what was displaced below this entry
+            # had left it before.
+            if not self.refreshing:
                 return
-        waiting = self._view.below(dn.displaced_subtree(origin))
-        strictly_below = (each for each in waiting if dn.before_displacement(each.key) != origin)
-        yield from self.carry(strictly_below, origin, new)
+        yield from self._gather(new)
 
-    def carry(self, records: Iterable[Record], origin: bytes, root: Record) -> Iterator[Step]:
-        """Yield how *records*, which were below *origin*, follow it to *root*."""
+    def carry(self, origin: bytes, root: Record) -> Iterator[Step]:
+        """Yield how the live entries below *origin* follow what was there to *root*."""
         displacements = self.displacements
-        for record in records:
+        for record in self.movable(origin):
             if displacements != self.displacements:
                 current = self._view.get(record.uuid)
                 if current is None or current.key != record.key:
                     continue
-            yield from self._follow(record, origin, root)
+            relative = record.key[len(origin) :]
+            occupant = self._view.at(root.key + relative)
+            if occupant is not None and occupant.uuid != record.uuid:
+                if self.refreshing and self._named.is_placed(occupant.uuid):
+                    # The server said who is there; where this one is, it will say.
+                    yield from self._displace(record, dn.NOBODY)
+                    continue
+                yield from self._displace(occupant)
+                record = self._view.get(record.uuid) or record
+            yield self._follow(record, relative, root)
 
-    def _follow(self, record: Record, origin: bytes, root: Record) -> Iterator[Step]:
-        live = dn.is_live(record.key)
-        relative = (record.key if live else dn.before_displacement(record.key))[len(origin) :]
-        key = root.key + relative
-        occupant = self._view.at(key)
-        if occupant is not None and occupant.uuid != record.uuid:
-            if self.refreshing and self._named.is_placed(occupant.uuid):
-                # The server said who is there; so this one must be somewhere else.
-                if live:
-                    yield from self._displace(record)
-                return
-            yield from self._displace(occupant)
-            record = self._view.get(record.uuid) or record
+    def _gather(self, root: Record) -> Iterator[Step]:
+        """Yield how the displaced entries that wait for *root* follow it."""
+        roots = [root]
+        while roots:
+            root = roots.pop()
+            for record in self._view.below(dn.displaced_below(root.uuid)):
+                relative = dn.relative_to_owner(record.key)
+                if self._view.at(root.key + relative) is None:
+                    step = self._follow(record, relative, root)
+                    yield step
+                    waiting = self._view.below(dn.displaced_below(record.uuid))
+                    if step.record is not None and any(waiting):
+                        roots.append(step.record)
+
+    def _follow(self, record: Record, relative: bytes, root: Record) -> Step:
         old_attrs = attributes.decode(record.attrs)
         new_dn = dn.rebase(record.dn, relative, root.dn)
         attrs = attributes.with_entry_dn(old_attrs, new_dn)
         blob = record.attrs if attrs is old_attrs else attributes.encode(attrs)
-        yield self._moved(record, Record(record.uuid, key, new_dn, blob), old_attrs, attrs)
+        new = Record(record.uuid, root.key + relative, new_dn, blob)
+        return self._moved(record, new, old_attrs, attrs)
 
     def _moved(self, old: Record, new: Record, old_attrs: Attributes, attrs: Attributes) -> Step:
         if dn.is_displaced(old.key):  # the callbacks were told that it is gone
@@ -140,8 +148,12 @@ class Placement:
         if occupant is not None:
             yield from self._displace(occupant)
 
-    def _displace(self, root: Record) -> Iterator[Step]:
-        """Yield how *root* and all below it lose their DNs, until their new ones are known."""
+    def _displace(self, root: Record, owner: Optional[bytes] = None) -> Iterator[Step]:
+        """Yield how *root* and all below it lose their DNs, until their new ones are known.
+
+        Each waits for the nearest entry above it, which may be told to have moved; *root* for
+        *owner*, where that is given.
+        """
         if self.refreshing and self._named.is_placed(root.uuid):
             self.incomplete = f"the directory changed around {root.dn!r} during the refresh"
         for record in chain(self.movable(root.key, reverse=True), (root,)):
@@ -149,8 +161,20 @@ class Placement:
             change = self.change(
                 ChangeKind.DELETE, record.uuid, record.dn, None, attributes.decode(record.attrs)
             )
-            waiting = record._replace(key=dn.displaced(record.key, record.uuid))
-            yield Step(record.uuid, change, waiting)
+            if record is root and owner is not None:
+                key = dn.displaced(owner, record.key, record.uuid)
+            else:
+                key = self._waiting_key(record)
+            yield Step(record.uuid, change, record._replace(key=key))
+
+    def _waiting_key(self, record: Record) -> bytes:
+        above = dn.parent(record.key)
+        owner = self._view.at(above)
+        while owner is None and above:
+            above = dn.parent(above)
+            owner = self._view.at(above)
+        uuid = dn.NOBODY if owner is None else owner.uuid
+        return dn.displaced(uuid, record.key[len(above) :], record.uuid)
 
     def movable(self, root: bytes, *, reverse: bool = False) -> Iterator[Record]:
         """Yield the live entries below *root* that go where it goes.

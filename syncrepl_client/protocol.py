@@ -339,9 +339,7 @@ class Synchronization:
                 yield self._placement.leave(record)
             elif self.request.subtree and renamed.key.startswith(self.request.base):
                 yield self._placement.leave(record)
-                yield from self._placement.carry(
-                    self._placement.movable(record.key), record.key, renamed
-                )
+                yield from self._placement.carry(record.key, renamed)
             else:
                 for below in self._placement.movable(record.key, reverse=True):
                     yield self._placement.leave(below)

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A directory in miniature, changed at random and told of in any order that RFC 4533 allows.
+
+Whatever happens, the store, a mirror by DN made from the changes alone, and the directory are
+equal after every refresh.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Optional
+
+import pytest
+
+from syncrepl_client import attributes, dn
+from syncrepl_client.changes import Change, ChangeKind, Phase
+from syncrepl_client.dialect import OPENLDAP
+from syncrepl_client.messages import (
+    Attributes,
+    Done,
+    Entry,
+    IdSet,
+    Message,
+    PhaseEnd,
+    State,
+    SyncDone,
+)
+from syncrepl_client.placement import Step
+from syncrepl_client.protocol import RefreshDone, Request, StartOver, Synchronization
+from syncrepl_client.store.memory import MemoryStore
+
+BASE = "dc=x"
+NAMES = [f"n{number}" for number in range(6)]
+
+
+class Directory:
+    """Entries by UUID: parent, RDN, attributes; few names, so that they collide."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.parents: dict[bytes, Optional[bytes]] = {}
+        self.names: dict[bytes, str] = {}
+        self.versions: dict[bytes, int] = {}
+        self.changed: set[bytes] = set()
+        self.deleted: set[bytes] = set()
+        self.count = 0
+
+    def dn(self, uuid: Optional[bytes]) -> str:
+        if uuid is None:
+            return BASE
+        return f"cn={self.names[uuid]},{self.dn(self.parents[uuid])}"
+
+    def attrs(self, uuid: bytes) -> Attributes:
+        return {"cn": [self.names[uuid].encode()], "v": [b"%d" % self.versions[uuid]]}
+
+    def state(self) -> dict[str, Attributes]:
+        return {self.dn(uuid): self.attrs(uuid) for uuid in self.parents}
+
+    def children(self, parent: Optional[bytes]) -> list[bytes]:
+        return [uuid for uuid, above in self.parents.items() if above == parent]
+
+    def free_names(self, parent: Optional[bytes]) -> list[str]:
+        taken = {self.names[uuid] for uuid in self.children(parent)}
+        return [name for name in NAMES if name not in taken]
+
+    def below(self, uuid: bytes) -> set[bytes]:
+        return {uuid}.union(*(self.below(child) for child in self.children(uuid)))
+
+    def change(self) -> None:
+        kind = self.chance.choice(["add"] * 4 + ["modify", "delete", "readd"] + ["rename"] * 4 + ["swap"] * 3)
+        if kind == "add" or not self.parents:
+            self.add(self.chance.choice([None, *self.parents]))
+            return
+        uuid = self.chance.choice(list(self.parents))
+        if kind == "modify":
+            self.versions[uuid] += 1
+            self.changed.add(uuid)
+        elif kind == "delete":
+            self.delete(uuid)
+        elif kind == "readd":
+            parent, name = self.parents[uuid], self.names[uuid]
+            self.delete(uuid)
+            self.add(parent, name)
+        elif kind == "rename":
+            self.rename(uuid)
+        else:
+            self.swap(uuid, self.chance.choice(list(self.parents)))
+
+    def add(self, parent: Optional[bytes], name: Optional[str] = None) -> None:
+        free = [name] if name is not None else self.free_names(parent)
+        if not free:
+            return
+        self.count += 1
+        uuid = self.count.to_bytes(16, "big")
+        self.parents[uuid], self.names[uuid], self.versions[uuid] = parent, self.chance.choice(free), 0
+        self.changed.add(uuid)
+
+    def delete(self, uuid: bytes) -> None:
+        for each in self.below(uuid):
+            del self.parents[each], self.names[each], self.versions[each]
+            self.changed.discard(each)
+            self.deleted.add(each)
+
+    def rename(self, uuid: bytes) -> None:
+        within = self.below(uuid)
+        parent = self.chance.choice([None, *(each for each in self.parents if each not in within)])
+        free = self.free_names(parent)
+        if free:
+            self.parents[uuid], self.names[uuid] = parent, self.chance.choice(free)
+            self.changed.add(uuid)
+
+    def swap(self, one: bytes, other: bytes) -> None:
+        if other in self.below(one) or one in self.below(other):
+            return
+        for table in (self.parents, self.names):
+            table[one], table[other] = table[other], table[one]  # type: ignore[index]
+        self.changed |= {one, other}
+
+
+class Client:
+    """A store and a mirror, fed by hand."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.store.create()
+        self.mirror: dict[str, Attributes] = {}
+        self.start_overs = 0
+
+    def search(self, cookie: Optional[bytes]) -> Synchronization:
+        request = Request(OPENLDAP, dn.key(BASE), True, cookie=cookie)
+        return Synchronization(request, self.store, self.store.named)
+
+    def feed(self, sync: Synchronization, messages: Iterator[Message]) -> Optional[str]:
+        """Return how it ended: "done", "start over", or None."""
+        ended: Optional[str] = None
+        for message in messages:
+            self.store.begin()
+            for fact in sync.receive(message):
+                if isinstance(fact, Step):
+                    self.take(fact)
+                elif isinstance(fact, RefreshDone):
+                    ended = "done"
+                elif isinstance(fact, StartOver):
+                    self.start_overs += 1
+                    ended = "start over"
+            self.store.commit()
+        return ended
+
+    def take(self, step: Step) -> None:
+        if step.change is not None:
+            self.apply(step.change)
+        if step.record is not None:
+            self.store.put(step.record)
+        else:
+            self.store.remove(step.uuid)
+        assert self.stored() == self.mirror
+
+    def stored(self) -> dict[str, Attributes]:
+        return {record.dn: attributes.decode(record.attrs) for record in self.store.live()}
+
+    def apply(self, change: Change) -> None:
+        """Refuse what no directory could have done."""
+        if change.kind is ChangeKind.ADD:
+            assert change.new_dn not in self.mirror
+        else:
+            assert self.mirror.pop(str(change.old_dn)) == change.old_attrs
+        if change.kind is ChangeKind.RENAME:
+            assert change.new_dn not in self.mirror
+        if change.kind is not ChangeKind.DELETE:
+            assert change.new_attrs is not None
+            self.mirror[str(change.new_dn)] = change.new_attrs
+
+
+def entry(directory: Directory, uuid: bytes, state: State = State.ADD) -> Entry:
+    attrs = {} if state is State.PRESENT else directory.attrs(uuid)
+    return Entry(state, uuid, directory.dn(uuid), attrs)
+
+
+def chunks(chance: random.Random, uuids: list[bytes], *, deletes: bool) -> list[Message]:
+    sets: list[Message] = []
+    while uuids:
+        size = chance.randint(1, 4)
+        sets.append(IdSet(tuple(uuids[:size]), deletes))
+        uuids = uuids[size:]
+    return sets
+
+
+def shuffled(chance: random.Random, things: set[bytes]) -> list[bytes]:
+    listed = sorted(things)
+    chance.shuffle(listed)
+    return listed
+
+
+def delete_phase(directory: Directory) -> Iterator[Message]:
+    chance = directory.chance
+    yield from chunks(chance, shuffled(chance, directory.deleted), deletes=True)
+    for uuid in shuffled(chance, directory.changed):
+        yield entry(directory, uuid)
+    yield Done(SyncDone(deletes=True, cookie=b"c"))
+
+
+def present_phase(directory: Directory) -> Iterator[Message]:
+    chance = directory.chance
+    unchanged = shuffled(chance, set(directory.parents) - directory.changed)
+    singles = chance.randint(0, 2)
+    messages = chunks(chance, unchanged[singles:], deletes=False)
+    messages += [entry(directory, uuid, State.PRESENT) for uuid in unchanged[:singles]]
+    messages += [entry(directory, uuid) for uuid in directory.changed]
+    chance.shuffle(messages)
+    yield from messages
+    yield PhaseEnd(deletes=False, done=True, cookie=b"c%d" % directory.count)
+
+
+def reload(directory: Directory) -> Iterator[Message]:
+    for uuid in shuffled(directory.chance, set(directory.parents)):
+        yield entry(directory, uuid)
+    yield PhaseEnd(deletes=True, done=True, cookie=b"c")
+
+
+def cut(chance: random.Random, messages: Iterator[Message]) -> Iterator[Message]:
+    listed = list(messages)
+    return iter(listed[: chance.randint(0, len(listed))])
+
+
+def refresh(client: Client, directory: Directory, *, resume: bool) -> None:
+    phase = directory.chance.choice([delete_phase, present_phase]) if resume else reload
+    if client.feed(client.search(b"c" if resume else None), phase(directory)) == "start over":
+        assert client.feed(client.search(None), reload(directory)) == "done"
+    assert client.stored() == directory.state()
+    assert client.mirror == directory.state()
+    directory.changed.clear()
+    directory.deleted.clear()
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_refreshes_converge(seed: int) -> None:
+    directory, client = Directory(random.Random(seed)), Client()
+    refresh(client, directory, resume=False)
+    for _ in range(8):
+        for _ in range(directory.chance.randint(1, 8)):
+            directory.change()
+        refresh(client, directory, resume=directory.chance.random() < 0.8)
+    assert client.start_overs == 0
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_interrupted_refreshes_converge(seed: int) -> None:
+    directory, client = Directory(random.Random(seed)), Client()
+    refresh(client, directory, resume=False)
+    for _ in range(6):
+        for _ in range(directory.chance.randint(0, 3)):
+            for _ in range(directory.chance.randint(1, 5)):
+                directory.change()
+            client.feed(client.search(b"c"), cut(directory.chance, delete_phase(directory)))
+        refresh(client, directory, resume=True)
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_persist_converges(seed: int) -> None:
+    directory, client = Directory(random.Random(seed)), Client()
+    sync = client.search(None)
+    client.feed(sync, reload(directory))
+    directory.changed.clear()
+    assert sync.phase is Phase.PERSIST
+    for _ in range(40):
+        kind = directory.chance.choice([directory.rename, directory.delete, directory.add])
+        before = set(directory.parents)
+        if kind == directory.add or not before:
+            directory.add(directory.chance.choice([None, *before]))
+        else:
+            kind(directory.chance.choice(sorted(before)))  # type: ignore[arg-type]
+        gone = tuple(before - set(directory.parents))
+        told: list[Message] = [entry(directory, uuid) for uuid in directory.changed]
+        client.feed(sync, iter([*told, IdSet(gone, deletes=True)]))
+        directory.changed.clear()
+        assert client.stored() == client.mirror == directory.state()
+        assert not list(sync.idle())
