@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from .changes import Change, ChangeKind
 from .exceptions import CallbackInvalid
-from .messages import Attributes
+from .messages import Attributes as Attributes
 
 
 class BaseCallback:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Any, Optional, Union
 
@@ -296,7 +296,7 @@ class Syncrepl:
             self._begin_search()
         start_over = self._batch(deadline)
         if self.store.in_transaction:
-            self._commit()
+            self._commit(self._next_origin(start_over))
         if start_over is not None:
             self._start_over(start_over.reason)
 
@@ -363,7 +363,7 @@ class Syncrepl:
                     self._over = True
         return None
 
-    def _facts(self, message: Message) -> Iterator[Fact]:
+    def _facts(self, message: Message) -> Generator[Fact, None, None]:
         try:
             yield from self._synchronization.receive(message)
         except ServerError:
@@ -385,17 +385,26 @@ class Syncrepl:
                 return fact
         return None
 
-    def _commit(self) -> None:
-        origin = self._origin
-        if not self._synchronization.refreshing:
-            origin = Origin(self._synchronization.cookie, self._dialect.name, str(self._url))
-        if origin.cookie is not None and origin.cookie != self._origin.cookie:
+    def _next_origin(self, start_over: Optional[StartOver]) -> Optional[Origin]:
+        """Return what the store is the answer to once this batch is in it; None: as before."""
+        if start_over is not None:
+            # What was applied may have removed the signs that more is to come: should the new
+            # search be cut short, the one after it must not resume.
+            return self._origin._replace(cookie=None)
+        if self._synchronization.refreshing:
+            return None
+        return Origin(self._synchronization.cookie, self._dialect.name, str(self._url))
+
+    def _commit(self, origin: Optional[Origin]) -> None:
+        if origin == self._origin and self.store.trusted:
+            origin = None
+        if origin and origin.cookie and origin.cookie != self._origin.cookie:
             self._told = True
             self.callback.cookie_change(origin.cookie)
         if self._told:
             self.callback.before_commit()
-        self.store.commit(None if origin == self._origin else origin)
-        self._origin = origin
+        self.store.commit(origin)
+        self._origin = origin or self._origin
         self._told = False
 
     def _abort(self) -> None:

@@ -46,19 +46,27 @@ def key(dn: str) -> bytes:
         if not all("=" in rdn[1:] for rdn in rdns):
             raise ValueError(f"not a DN: {dn!r}")
     else:
-        try:
-            parsed = ldap.dn.str2dn(dn, ldap.DN_FORMAT_LDAPV3)
-        except ldap.LDAPError as error:
-            raise ValueError(f"not a DN: {dn!r}") from error
-        rdns = ["+".join(sorted(_ava(each[0], each[1]) for each in rdn)) for rdn in parsed]
+        written = split(dn)
+        if ",".join(written) != dn:
+            raise ValueError(f"not a DN: {dn!r}")
+        rdns = [_normal(rdn) for rdn in written]
     rdns.reverse()
     return ("\0".join(rdns) + "\0").encode()
 
 
+def _normal(rdn: str) -> str:
+    try:
+        ((*avas,),) = ldap.dn.str2dn(rdn, ldap.DN_FORMAT_LDAPV3)
+    except (ldap.LDAPError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):  # octets that are no text: as written
+            return rdn.strip(" ").lower()
+        raise ValueError(f"not an RDN: {rdn!r}") from error
+    return "+".join(sorted(_ava(attribute, value) for attribute, value, _ in avas))
+
+
 def _ava(attribute: str, value: str) -> str:
     attribute = attribute.lower()
-    value = " ".join(unicodedata.normalize("NFKC", value).split(" ")).strip(" ")
-    value = re.sub(" {2,}", " ", value)
+    value = re.sub(" {2,}", " ", unicodedata.normalize("NFKC", value).strip(" "))
     if attribute not in _CASE_EXACT:
         value = value.casefold()
     value = re.sub(r"[\\+,\0]", lambda match: f"\\{ord(match.group()):02x}", value)

@@ -217,10 +217,7 @@ class Synchronization:
         if message.state is State.DELETE:
             yield from self._gone((message.uuid,), message.dn)
         else:
-            try:
-                key = dn.key(message.dn)
-            except ValueError as error:
-                raise ProtocolError(f"the server sent an entry whose DN is {error}") from None
+            key = self._key(message.dn)
             old = self._view.get(message.uuid)
             if message.state is not State.PRESENT:
                 attrs = self._complete(message.attrs, old)
@@ -232,6 +229,14 @@ class Synchronization:
             else:
                 self._present((message.uuid,))
         self._keep(message.cookie)
+
+    def _key(self, name: str) -> bytes:
+        try:
+            if name:
+                return dn.key(name)
+        except ValueError:
+            pass
+        raise ProtocolError(f"the server sent an entry whose DN is none: {name!r}")
 
     def _reference(self, message: Reference) -> Iterator[Fact]:
         if message.state is State.DELETE:

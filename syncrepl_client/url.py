@@ -73,10 +73,10 @@ class SearchUrl:
         """Return the URL without its password."""
         url = "{}/{}?{}?{}?{}".format(
             self.server,
-            quote(self.base, safe="=,+ "),
-            ",".join(self.attributes),
+            quote(self.base, safe="=,+"),
+            ",".join(quote(name, safe="*+;") for name in self.attributes),
             _SCOPES[self.scope],
-            quote(self.filter, safe="()=*&|!<>~: "),
+            quote(self.filter, safe="()=*&|!<>~:"),
         )
         return f"{url}?bindname={quote(self.bindname, safe='=')}" if self.bindname else url
 
@@ -118,9 +118,16 @@ def parse(url: Union[str, ldapurl.LDAPUrl]) -> SearchUrl:
     if isinstance(url, str):
         url = _parse_text(url)
     elif not isinstance(url, ldapurl.LDAPUrl):
-        raise LDAPUrlError(f"ldap_url is a str, an ldapurl.LDAPUrl or None, not {url!r}")
+        raise LDAPUrlError(
+            f"ldap_url is a str, an ldapurl.LDAPUrl or None, not {type(url).__name__}"
+        )
     parsed = url
     extensions = _extensions(parsed)
+    if "@" in parsed.hostport and parsed.urlscheme != "ldapi":
+        raise LDAPUrlError(
+            "ldap_url has an '@' in its host: LDAP URLs have no user part, use the extensions "
+            "bindname and X-BINDPW"
+        )
     where = f"{parsed.urlscheme}://{parsed.hostport}/{parsed.dn}"
     if parsed.urlscheme not in _SCHEMES:
         raise LDAPUrlError(f"{where}: the scheme is one of {', '.join(_SCHEMES)}")
@@ -154,20 +161,24 @@ def _parse_text(url: str) -> ldapurl.LDAPUrl:
         raise LDAPUrlError("ldap_url does not begin with ldap://, ldaps:// or ldapi://")
     try:
         return ldapurl.LDAPUrl(url)
-    except ValueError as error:
-        raise LDAPUrlError(f"ldap_url cannot be understood: {error}") from None
+    except ValueError:
+        raise LDAPUrlError(
+            "ldap_url cannot be understood: its parts are "
+            "ldap://HOST/BASE?ATTRIBUTES?SCOPE?FILTER?EXTENSIONS, and the scope is one of "
+            f"{', '.join(_SCOPES.values())}"
+        ) from None
 
 
 def _extensions(url: ldapurl.LDAPUrl) -> dict[str, str]:
+    # What is not understood is not quoted either: it may be part of a password whose comma
+    # was not escaped.
     known: dict[str, str] = {}
-    unknown: list[str] = []
     for name, extension in (url.extensions or {}).items():
         if name.lower() in ("bindname", "x-bindpw"):
             known[name.lower()] = extension.exvalue or ""
         elif extension.critical:
-            unknown.append(name)
-    if unknown:
-        raise LDAPUrlError(
-            f"ldap_url has critical extensions that are not understood: {', '.join(unknown)}"
-        )
+            raise LDAPUrlError(
+                "ldap_url has a critical extension that is not understood: there are bindname and "
+                "X-BINDPW (write a comma in a value as %2C)"
+            )
     return {name: value for name, value in known.items() if value}

@@ -121,6 +121,12 @@ class _Reader:
         start, end = self._next(tag)
         return self.data[start:end]
 
+    def enumerated(self) -> int:
+        value = self.octets(_ENUMERATED)
+        if len(value) != 1:
+            raise self.malformed("bad ENUMERATED")
+        return value[0]
+
     def uuid(self) -> bytes:
         value = self.octets()
         if len(value) != 16:
@@ -154,7 +160,7 @@ def sync_state(value: bytes) -> tuple[State, bytes, Optional[bytes]]:
         reader = _Reader(value, "Sync State Control")
         content = reader.enter(_SEQUENCE)
         reader.close()
-        number = int.from_bytes(content.octets(_ENUMERATED), "big", signed=True)
+        number = content.enumerated()
         uuid = content.uuid()
         cookie = content.optional_cookie()
         content.close()
@@ -231,15 +237,13 @@ def decode(raw: RawResult) -> Optional[Message]:
     raise ProtocolError(f"the server answered the search with a message of type {raw.type:#x}")
 
 
-def decode_error(error: ldap.LDAPError) -> Union[Done, RefreshRequired, None]:
+def decode_error(error: ldap.LDAPError) -> Optional[RefreshRequired]:
     """Return the message that an error result stands for; None if it is an error indeed."""
     details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     if details.get("msgtype") != ldap.RES_SEARCH_RESULT:
         return None
     if details.get("result") == REFRESH_REQUIRED:
         return RefreshRequired()
-    if isinstance(error, ldap.CANCELLED):
-        return Done(_done_control(details.get("ctrls", ())))
     return None
 
 

@@ -3,6 +3,7 @@
 
 import fcntl
 import os
+import stat
 
 from ..exceptions import StoreLocked, StorePathError
 
@@ -34,6 +35,9 @@ class FileLock:
             raise StorePathError(
                 f"the data store {path!r} can't be opened for reading and writing: {error.strerror}"
             ) from error
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.close(self._fd)
+            raise StorePathError(f"the data store {path!r} is not a regular file: change data_path")
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -66,7 +66,11 @@ class MappingStore(Store):
         cookie, dialect, url = (
             self._get(_ORIGIN + name) for name in (b"cookie", b"dialect", b"url")
         )
-        return Origin(cookie, dialect and dialect.decode(), url and url.decode())
+        return Origin(
+            cookie,
+            None if dialect is None else dialect.decode(),
+            None if url is None else url.decode(),
+        )
 
     def get(self, uuid: bytes) -> Optional[Record]:
         value = self._get(_ENTRY + uuid)
@@ -166,7 +170,7 @@ class MappingStore(Store):
                 self._set(_ENTRY + uuid, None)
                 if self._get(_KEY + record.key) is not None:
                     # Half a transaction was written: where this one is, the refresh will say.
-                    record = record._replace(key=dn.displaced(record.key, uuid))
+                    record = record._replace(key=dn.displaced(dn.NOBODY, record.key, uuid))
                 self.put(record)
         self.commit()
 

@@ -52,12 +52,19 @@ class ShelfStore(MappingStore):
         return kind is not None
 
     def _open(self, *, create: bool) -> None:
-        self._lock = FileLock(f"{self.path}.lock", create=True)
+        lock = f"{self.path}.lock"
+        if not create and not os.path.exists(lock):  # somebody else's: leave nothing beside it
+            self._data = self._dbm("r")
+            try:
+                self._check()
+            finally:
+                self._close_files()
+        self._lock = FileLock(lock, create=True)
         try:
             self._data = self._dbm("c" if create else "w")
-            if create:
-                self._data[_VERSION] = b"%d" % FORMAT_VERSION
             self._check()
+            if self._data.get(_VERSION) is None:
+                self._data[_VERSION] = b"%d" % FORMAT_VERSION
             if self._data.get(_UNCLEAN) is not None:
                 self._trusted = False
                 self._marked = True
@@ -76,6 +83,8 @@ class ShelfStore(MappingStore):
 
     def _check(self) -> None:
         version = self._mapping.get(_VERSION)
+        if version is None and next(all_names(self._mapping), None) is None:
+            return  # new, or its making was interrupted
         if version is None or not version.isdigit():
             raise StoreInvalid(
                 f"{self.path!r} is a dbm file, but not a data store; it was left as it is: "
@@ -134,7 +143,8 @@ class _Scratch(MutableMapping[bytes, bytes]):
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="syncrepl-")
-        self._dbm: Any = dbm.open(os.path.join(self._directory.name, "named"), "n", 0o600)
+        path = os.path.join(self._directory.name, "named")
+        self._dbm: Any = dbm.open(path, "n", 0o600)  # noqa: SIM115 - close() closes it
 
     def __getitem__(self, name: bytes) -> bytes:
         return cast(bytes, self._dbm[name])

@@ -58,8 +58,6 @@ class SQLiteStore(Store):
             commit or roll back there; tables named ``syncrepl_...`` are the store's own.
     """
 
-    connection: sqlite3.Connection
-
     def __init__(self, path: str) -> None:
         """Open the store at *path* if it exists, see that it can be made if not.
 
@@ -68,6 +66,8 @@ class SQLiteStore(Store):
         """
         self.path = path
         self._lock: Optional[FileLock] = None
+        self._connection: Optional[sqlite3.Connection] = None
+        self.named = SQLiteNamed(self)
         check_path(path)
         if os.path.lexists(path):
             self._open(create=False)
@@ -76,20 +76,20 @@ class SQLiteStore(Store):
         self._lock = FileLock(self.path, create=create)
         try:
             new = self._is_empty()
-            self.connection = sqlite3.connect(
+            self._connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False
             )
-            try:
-                self._prepare(new)
-            except BaseException:
-                self.connection.close()
-                del self.connection
-                raise
+            self._prepare(new)
         except BaseException:
-            self._lock.release()
-            self._lock = None
+            self.close()
             raise
-        self.named = SQLiteNamed(self)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The open connection."""
+        if self._connection is None:
+            raise StoreError(f"the data store {self.path!r} is not open")
+        return self._connection
 
     def _is_empty(self) -> bool:
         with open(self.path, "rb") as file:
@@ -125,15 +125,17 @@ class SQLiteStore(Store):
 
     @property
     def exists(self) -> bool:
-        return self._lock is not None
+        return self._connection is not None
 
     def create(self) -> None:
         if not self.exists:
             self._open(create=True)
 
     def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         if self._lock is not None:
-            self.connection.close()
             self._lock.release()
             self._lock = None
 
@@ -184,11 +186,7 @@ class SQLiteStore(Store):
         self._execute("BEGIN IMMEDIATE")
 
     def commit(self, origin: Optional[Origin] = None) -> None:
-        if not self.connection.in_transaction:
-            raise StoreError(
-                "a callback ended the transaction that it was called in: don't commit or roll back "
-                "on client.store.connection (nor use it as a context manager)"
-            )
+        self._require_transaction()
         if origin is not None:
             self._execute("UPDATE syncrepl_origin SET cookie = ?, dialect = ?, url = ?", origin)
         self._execute("COMMIT")
@@ -197,7 +195,15 @@ class SQLiteStore(Store):
         if self.in_transaction:
             self._execute("ROLLBACK")
 
+    def _require_transaction(self) -> None:
+        if not self.connection.in_transaction:
+            raise StoreError(
+                "no transaction is open; if a callback ended it: don't commit or roll back on "
+                "client.store.connection, nor use it as a context manager"
+            )
+
     def put(self, record: Record) -> None:
+        self._require_transaction()
         self._execute(
             "INSERT INTO syncrepl_entry (uuid, key, dn, attrs) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (uuid) DO UPDATE SET key = excluded.key, dn = excluded.dn, "
@@ -206,6 +212,7 @@ class SQLiteStore(Store):
         )
 
     def remove(self, uuid: bytes) -> None:
+        self._require_transaction()
         self._execute("DELETE FROM syncrepl_entry WHERE uuid = ?", (uuid,))
 
     # --- every statement passes here
