@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: CC0-1.0
+
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lint test demo workload docs clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## Install what is missing: servers, headers, .venv
+	@bash .ci/setup
+
+lint: setup ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint ## All checks and tests, with coverage
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+
+demo: setup ## Watch a directory change, on a throw-away server
+	$(BIN)/python -m tests.demo
+
+workload: setup ## Random changes, restarts and kills against real servers
+	$(BIN)/python -m tests.workload --slapd 200 --ds389 40
+
+docs: setup ## The documentation, in .build/docs
+	$(BIN)/sphinx-build -W -b html docs .build/docs
+
+clean: ## Remove what was built (.venv stays)
+	rm -rf .build build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Servers for the tests, and the watch over what a test leaves behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Callable, TypeVar
+
+import pytest
+
+from tests.servers import DS389, Server, ServerMissing, Slapd
+
+DESCRIPTORS = Path("/proc/self/fd")
+PATIENCE_SECONDS = 2
+
+S = TypeVar("S", bound=Server)
+
+
+@contextmanager
+def missing_servers_skip() -> Iterator[None]:
+    """A missing server fails in CI and skips elsewhere."""
+    try:
+        yield
+    except ServerMissing as reason:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def run_server() -> Iterator[Callable[..., Any]]:
+    """Start servers of the test's own: give it a class and its options."""
+    with ExitStack() as stack:
+
+        def run(kind: Callable[..., S], **options: Any) -> S:
+            with missing_servers_skip():
+                server = kind(**options)
+                stack.enter_context(server)
+                return server
+
+        yield run
+
+
+@pytest.fixture(scope="module")
+def slapd() -> Iterator[Slapd]:
+    """An OpenLDAP server that remembers a thousand deletes."""
+    with missing_servers_skip(), Slapd(sessionlog=1000) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def slapd_nolog() -> Iterator[Slapd]:
+    """An OpenLDAP server without a session log: it sends present phases."""
+    with missing_servers_skip(), Slapd() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ds389() -> Iterator[DS389]:
+    """A 389 Directory Server, the same for all tests: call reset() first."""
+    with missing_servers_skip(), DS389() as server:
+        yield server
+
+
+def open_descriptors() -> set[tuple[str, str]]:
+    """Each open file descriptor with what it refers to."""
+    found = set()
+    for link in DESCRIPTORS.iterdir() if DESCRIPTORS.exists() else ():
+        try:
+            found.add((link.name, str(link.readlink())))
+        except FileNotFoundError:  # the one that listed the directory
+            continue
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves threads running or files and sockets open."""
+    threads, descriptors = set(threading.enumerate()), open_descriptors()
+    yield
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while set(threading.enumerate()) - threads and time.monotonic() < deadline:
+        time.sleep(0.01)  # a thread that was told to end may need a moment
+    if open_descriptors() - descriptors:
+        gc.collect()
+    left = [repr(thread) for thread in set(threading.enumerate()) - threads]
+    left += [f"descriptor {number}: {name}" for number, name in open_descriptors() - descriptors]
+    if left:
+        pytest.fail("left behind: " + ", ".join(left))

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A throw-away certificate authority, for servers that speak TLS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers.process import find_program, run
+
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """The files of one authority and the one server certificate it signed."""
+
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+
+
+def make_certificates(directory: Path) -> Certificates:
+    """Make an authority and a certificate for localhost and 127.0.0.1."""
+    openssl = find_program("openssl", "openssl")
+    files = Certificates(directory / "ca.pem", directory / "server.pem", directory / "server.key")
+    ca_key, request, extensions = (directory / name for name in ("ca.key", "server.csr", "san"))
+    extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n", encoding="ascii")
+    run(
+        *(openssl, "req", "-x509", *NEW_KEY, "-days", "2", "-subj", "/CN=Throw-away CA"),
+        *("-keyout", str(ca_key), "-out", str(files.ca_file)),
+    )
+    run(
+        *(openssl, "req", *NEW_KEY, "-subj", "/CN=localhost"),
+        *("-keyout", str(files.key_file), "-out", str(request)),
+    )
+    run(
+        *(openssl, "x509", "-req", "-in", str(request), "-days", "2", "-CAcreateserial"),
+        *("-CA", str(files.ca_file), "-CAkey", str(ca_key)),
+        *("-extfile", str(extensions), "-out", str(files.cert_file)),
+    )
+    return files

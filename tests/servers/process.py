@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What all throw-away servers share: a directory, a port, a child process.
+
+A server here is a child of the test run, in the foreground, with all of its
+files in one temporary directory. So it needs no administrator, meets no other
+server, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import ldap
+from ldap.ldapobject import LDAPObject
+
+LOOPBACK = "127.0.0.1"
+SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin:/sbin:/bin"
+POLL_SECONDS = 0.01
+
+S = TypeVar("S", bound="Server")
+
+
+class ServerMissing(Exception):
+    """A server's program is not installed. The message says what to install."""
+
+
+class ServerFailed(Exception):
+    """A server or one of its tools failed. The message ends with its output."""
+
+
+def find_program(name: str, package: str) -> str:
+    """Where a program is, also outside a user's PATH."""
+    found = shutil.which(name) or shutil.which(name, path=SYSTEM_PATH)
+    if found is None:
+        raise ServerMissing(f"{name} is not installed (Debian package {package})")
+    return found
+
+
+def find_path(candidates: tuple[str, ...], package: str) -> Path:
+    """The first of several places that exists: distributions differ."""
+    for candidate in candidates:
+        if Path(candidate).exists():
+            return Path(candidate)
+    raise ServerMissing(f"none of {', '.join(candidates)} (Debian package {package})")
+
+
+def run(*command: str, stdin: str = "") -> None:
+    """Run a server's tool; its output is in the exception if it fails."""
+    done = subprocess.run(
+        command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode != 0:
+        raise ServerFailed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+
+
+def free_port() -> int:
+    """A free port below the ephemeral range.
+
+    The kernel may give an ephemeral port to a client while its server is down,
+    and a client that keeps trying such a port ends up connected to itself.
+    """
+    while True:
+        port = 16000 + secrets.randbelow(16000)
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:  # somebody has it: draw again
+                continue
+            return port
+
+
+def answers(port: int) -> bool:
+    """Whether something listens on a loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+class Server:
+    """A directory server as a child process, in a directory of its own."""
+
+    suffix: str
+    root_dn: str
+    root_pw: str
+
+    def __init__(self, name: str, start_seconds: float = 30) -> None:
+        self._name = name
+        self._start_seconds = start_seconds
+        self._home = tempfile.TemporaryDirectory(prefix=f"{name}-")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._prepared = False
+        self.directory = Path(self._home.name)
+        self.port = free_port()
+        self.url = f"ldap://{LOOPBACK}:{self.port}"
+
+    # What a kind of server has to say for itself.
+
+    def _prepare(self) -> None:
+        """Write the configuration and the first content; called once."""
+        raise NotImplementedError
+
+    def _command(self) -> list[str]:
+        """The command that runs the server in the foreground."""
+        raise NotImplementedError
+
+    def _configure(self) -> None:
+        """What can only be set up over LDAP; called once, after the first start."""
+
+    # Life and death.
+
+    def start(self) -> None:
+        """Start the server, and return when it answers."""
+        if self.running:
+            raise ServerFailed(f"{self._name} runs already")
+        first = not self._prepared
+        if first:
+            self._prepare()
+            self._prepared = True
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(),
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the tests: they stop their servers
+            )
+        self._wait_until_it_answers()
+        if first:
+            self._configure()
+
+    def stop(self) -> None:
+        """Shut the server down in order, and wait for its end."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the server as a crash does."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Start again, on the same port and data; stop first if it still runs."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze the server: connections stay open, and nothing answers."""
+        self._running_process().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen server go on."""
+        self._running_process().send_signal(signal.SIGCONT)
+
+    def remove(self) -> None:
+        """End the server and delete all of its files."""
+        self.kill()
+        self._home.cleanup()
+
+    def __enter__(self: S) -> S:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+    # Dealing with it.
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there (frozen counts)."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process ID, for signals and for /proc."""
+        return self._running_process().pid
+
+    def connect(self) -> LDAPObject:
+        """A new connection, bound as the root DN. The caller unbinds it."""
+        connection = ldap.initialize(self.url)
+        connection.set_option(ldap.OPT_NETWORK_TIMEOUT, 10)
+        try:
+            connection.simple_bind_s(self.root_dn, self.root_pw)
+        except BaseException:
+            connection.unbind_s()
+            raise
+        return connection
+
+    @contextmanager
+    def connected(self) -> Iterator[LDAPObject]:
+        """A connection bound as the root DN, for the length of a with block."""
+        connection = self.connect()
+        try:
+            yield connection
+        finally:
+            connection.unbind_s()
+
+    def log(self) -> str:
+        """What the server has said so far."""
+        if not self._log_path.exists():
+            return ""
+        return self._log_path.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def _log_path(self) -> Path:
+        return self.directory / "log"
+
+    def _running_process(self) -> subprocess.Popen[bytes]:
+        if self._process is None or not self.running:
+            raise ServerFailed(f"{self._name} is not running:\n{self.log()}")
+        return self._process
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + self._start_seconds
+        while not answers(self.port):
+            if not self.running:
+                break
+            if time.monotonic() > deadline:
+                self.kill()
+                raise ServerFailed(
+                    f"{self._name} does not answer after {self._start_seconds} s:\n{self.log()}"
+                )
+            time.sleep(POLL_SECONDS)
+        if not self.running:  # also where a stranger answers on the port
+            raise ServerFailed(f"{self._name} did not start:\n{self.log()}")
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        if self.running:
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)  # a frozen process takes no SIGTERM
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired as error:
+            self._process.kill()
+            self._process.wait()
+            raise ServerFailed(f"{self._name} did not end:\n{self.log()}") from error
+        finally:
+            self._process = None

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A throw-away OpenLDAP slapd with syncprov."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.people import SUFFIX, base_ldif
+from tests.servers.process import LOOPBACK, Server, find_path, find_program, free_port, run
+
+MODULE_DIRECTORIES = ("/usr/lib/ldap", "/usr/lib64/openldap", "/usr/libexec/openldap")
+SCHEMA_DIRECTORIES = ("/etc/ldap/schema", "/etc/openldap/schema")
+# Ubuntu confines /usr/sbin/slapd to /etc/ldap and /var/lib/ldap; a copy is free.
+APPARMOR_PROFILE = Path("/etc/apparmor.d/usr.sbin.slapd")
+SCHEMAS = ("core", "cosine", "inetorgperson")
+GIBIBYTE = 1 << 30
+
+
+class Slapd(Server):
+    """One slapd on loopback: back_mdb, syncprov, anonymous may read."""
+
+    def __init__(
+        self,
+        *,
+        sessionlog: int | None = None,
+        syncprov: bool = True,
+        server_id: int | None = None,
+        suffix: str = SUFFIX,
+        tls: bool = False,
+        sizelimit: int | None = None,
+        extra_config: str = "",
+        extra_database: str = "",
+        ldif: str | None = None,
+    ) -> None:
+        """Nothing is started yet: that is start(), or entering the context.
+
+        sessionlog: how many deletes syncprov remembers; None: no session log.
+        sizelimit: entries that a search may return; None: all.
+        extra_config, extra_database: lines for the global and the database section.
+        ldif: the first content; None: the suffix entry, ou=people and ou=groups.
+        """
+        self._slapd = find_program("slapd", "slapd")
+        self._modules = find_path(MODULE_DIRECTORIES, "slapd")
+        self._schemas = find_path(SCHEMA_DIRECTORIES, "slapd")
+        super().__init__("slapd")
+        self._sessionlog = sessionlog
+        self._syncprov = syncprov
+        self._server_id = server_id
+        self._sizelimit = sizelimit
+        self._extra_config = extra_config
+        self._extra_database = extra_database
+        self._ldif = base_ldif(suffix) if ldif is None else ldif
+        self._certificates: Certificates | None = None
+        self.suffix = suffix
+        self.root_dn = f"cn=admin,{suffix}"
+        self.root_pw = "secret"
+        self.ldapi_url = "ldapi://" + quote(str(self.directory / "ldapi"), safe="")
+        self.ldaps_url: str | None = None
+        self.ca_file: str | None = None
+        if tls:
+            self.ldaps_url = f"ldaps://{LOOPBACK}:{free_port()}"
+            self.ca_file = str(self.directory / "ca.pem")
+
+    def wipe(self) -> None:
+        """Stop, go back to the first content, and start.
+
+        The contextCSN is a new one then: the server knows no cookie from before.
+        """
+        self.stop()
+        shutil.rmtree(self._data)
+        self._load()
+        self.start()
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def _config_path(self) -> Path:
+        return self.directory / "slapd.conf"
+
+    def _prepare(self) -> None:
+        if APPARMOR_PROFILE.exists():
+            self._slapd = shutil.copy(self._slapd, str(self.directory / "slapd"))
+        if self.ldaps_url is not None:
+            self._certificates = make_certificates(self.directory)
+        self._config_path.write_text(self._global_config() + self._database_config())
+        self._load()
+
+    def _load(self) -> None:
+        self._data.mkdir()
+        run(self._slapd, "-T", "add", "-q", "-w", "-f", str(self._config_path), stdin=self._ldif)
+
+    def _command(self) -> list[str]:
+        urls = [self.url, self.ldapi_url]
+        if self.ldaps_url is not None:
+            urls.append(self.ldaps_url)
+        # -d keeps slapd in the foreground; "none" is what slapd says in any case.
+        return [self._slapd, "-d", "none", "-f", str(self._config_path), "-h", " ".join(urls)]
+
+    def _global_config(self) -> str:
+        lines = [f"include {self._schemas}/{name}.schema" for name in SCHEMAS]
+        lines += [f"pidfile {self.directory}/pid", f"modulepath {self._modules}"]
+        lines += ["moduleload back_mdb", "moduleload syncprov"]
+        # EXTERNAL over ldapi as the user who runs the tests is the root DN.
+        peer = f"gidNumber={os.getgid()}\\\\+uidNumber={os.getuid()}"
+        lines.append(f'authz-regexp "{peer},cn=peercred,cn=external,cn=auth" "{self.root_dn}"')
+        if self._server_id is not None:
+            lines.append(f"serverID {self._server_id}")
+        if self._certificates is not None:
+            lines.append(f"TLSCACertificateFile {self._certificates.ca_file}")
+            lines.append(f"TLSCertificateFile {self._certificates.cert_file}")
+            lines.append(f"TLSCertificateKeyFile {self._certificates.key_file}")
+        return "\n".join([*lines, self._extra_config, ""])
+
+    def _database_config(self) -> str:
+        size = "unlimited" if self._sizelimit is None else self._sizelimit
+        lines = ["database mdb", f'suffix "{self.suffix}"', f"directory {self._data}"]
+        lines += [f'rootdn "{self.root_dn}"', f"rootpw {self.root_pw}"]
+        lines += [f"maxsize {GIBIBYTE}", "dbnosync", "index objectClass,uid,entryUUID,entryCSN eq"]
+        lines.append(f"limits * size={size} time=unlimited")
+        if self._syncprov:
+            lines.append("overlay syncprov")
+            if self._sessionlog is not None:
+                lines.append(f"syncprov-sessionlog {self._sessionlog}")
+        # After the extra lines: the first access line that matches decides.
+        lines += [self._extra_database, "access to attrs=userPassword by anonymous auth by * none"]
+        lines += ["access to * by * read", ""]
+        return "\n".join(lines)
