@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Optional
 
 import ldap
 from ldap.ldapobject import LDAPObject
@@ -32,7 +31,7 @@ def server_content(
         found = connection.search_s(base, scope, filter, attributes or None)
     except ldap.NO_SUCH_OBJECT:
         return {}
-    return content({dn: attrs for dn, attrs in found if dn is not None})
+    return content(dict(found))
 
 
 class IllegalChange(AssertionError):
@@ -46,7 +45,7 @@ class Mirror(BaseCallback):
         self.entries: dict[str, Attributes] = {}
         self.changes: list[Change] = []
         self.refreshes = 0
-        self._undo: list[tuple[str, Optional[Attributes]]] = []
+        self._undo: list[tuple[str, Attributes | None]] = []
 
     def record_add(self, dn: str, attrs: Attributes) -> None:
         if dn in self.entries:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from typing import Callable, Optional
+from typing import Callable
 
 import ldap
 from ldap.dn import escape_dn_chars
@@ -42,7 +42,7 @@ class CrashingMirror(Mirror):
 
     def __init__(self) -> None:
         super().__init__()
-        self.crash_after: Optional[int] = None
+        self.crash_after: int | None = None
 
     def dispatch(self, change: Change) -> None:
         if self.crash_after is not None:
@@ -61,14 +61,14 @@ class Directory:
         self.base = base
         self.chance = chance
         self.marks = 0
-        connection.add_s(base, [("objectClass", [b"organizationalUnit"])])
+        self.outside = f"ou=outside {rdn(base)[3:]},{parent(base)}"
+        for dn in (base, self.outside):
+            connection.add_s(dn, [("objectClass", [b"organizationalUnit"])])
         connection.add_s(f"{MARKER},{base}", person("marker"))
 
     def entries(self, filter: str) -> list[str]:
         found = self.connection.search_s(self.base, ldap.SCOPE_SUBTREE, filter, ["1.1"])
-        return sorted(
-            dn for dn, _ in found if dn not in (None, self.base) and not dn.startswith(MARKER)
-        )
+        return sorted(dn for dn, _ in found if dn != self.base and not dn.startswith(MARKER))
 
     def mark(self) -> bytes:
         """Change the marker, which is told after all that happened before."""
@@ -84,7 +84,7 @@ class Directory:
         operations: list[Callable[[], None]] = [
             self.add, self.add, self.add, self.add_container, self.modify, self.hide,
             self.delete, self.rename, self.move, self.move_container, self.rename_container,
-            self.swap_people, self.swap_containers, self.readd,
+            self.swap_people, self.swap_containers, self.readd, self.move_out, self.move_in,
         ]  # fmt: skip
         try:
             self.chance.choice(operations)()
@@ -134,6 +134,18 @@ class Directory:
     def move(self) -> None:
         dn = self._person()
         self.connection.rename_s(dn, rdn(dn), self._container())
+
+    def move_out(self) -> None:
+        dn = self.chance.choice([self._person(), self._container()])
+        if dn != self.base:
+            self.connection.rename_s(dn, rdn(dn), self.outside)
+
+    def move_in(self) -> None:
+        """Bring a person back; what comes in below a container is not told by any server."""
+        found = self.connection.search_s(self.outside, ldap.SCOPE_ONELEVEL, "(objectClass=person)")
+        if found:
+            dn = self.chance.choice(sorted(dn for dn, _ in found))
+            self.connection.rename_s(dn, rdn(dn), self._container())
 
     def rename_container(self) -> None:
         dn = self._container()
@@ -207,7 +219,9 @@ class Workload:
             for _ in range(rounds):
                 self._change(10)
                 mode = self.chance.choice(list(SyncreplMode))
-                with Syncrepl(self.data_path, self.mirror, mode, self.url, store=self.store) as client:
+                with Syncrepl(
+                    self.data_path, self.mirror, mode, self.url, store=self.store
+                ) as client:
                     if mode is SyncreplMode.REFRESH_ONLY:
                         self._refresh(client)
                     else:
@@ -259,12 +273,9 @@ class Workload:
             assert time.monotonic() < deadline, "the client does not catch up"
             assert self._poll(client, 1)
         # Whatever is left to do when idle (a search that starts over) is done by now, too.
-        while self.mirror.refreshes == 0 or not self._settled(client):
+        while not client.refreshed:
             assert time.monotonic() < deadline, "the client does not settle"
             assert self._poll(client, 0.05)
-
-    def _settled(self, client: Syncrepl) -> bool:
-        return client.refreshed
 
     def _check(self, client: Syncrepl) -> None:
         server = server_content(
@@ -314,7 +325,9 @@ def main() -> int:
                     print(f"{name}: seed {seed} passed", flush=True)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the seed failed
                     failures += 1
-                    print(f"{name}: seed {seed} FAILED: {type(error).__name__}: {error}", flush=True)
+                    print(
+                        f"{name}: seed {seed} FAILED: {type(error).__name__}: {error}", flush=True
+                    )
     print(f"{failures} failures")
     return 1 if failures else 0
 
