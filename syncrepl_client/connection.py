@@ -33,15 +33,16 @@ _ROOT_DSE = (
     "objectClass", "vendorName", "vendorVersion", "namingContexts", "subschemaSubentry",
     "supportedControl", "supportedExtension",
 )  # fmt: skip
+_ANSWER_SECONDS = 60.0
+"""How long the server may take to answer StartTLS, a bind, or a read of its root DSE."""
 _DEFAULTS = {
     ldap.OPT_PROTOCOL_VERSION: ldap.VERSION3,
     ldap.OPT_DEREF: ldap.DEREF_NEVER,  # RFC 4533, 3.5.2
     ldap.OPT_REFERRALS: ldap.OPT_OFF,
     ldap.OPT_NETWORK_TIMEOUT: 30.0,
+    ldap.OPT_TIMEOUT: _ANSWER_SECONDS,
     ldap.OPT_X_TLS_REQUIRE_CERT: ldap.OPT_X_TLS_DEMAND,
 }
-_ANSWER_SECONDS = 60.0
-"""How long a bind or a read of the root DSE may take."""
 
 
 class Waker:
@@ -90,6 +91,9 @@ class Connection:
             if starttls:
                 self.ldap.start_tls_s()
             self._bind()
+        except ldap.TIMEOUT:
+            self.close()
+            raise self._timed_out("StartTLS or bind") from None
         except BaseException:
             self.close()
             raise
@@ -144,12 +148,16 @@ class Connection:
             raw = self._next(message)
             if raw is None:
                 if time.monotonic() >= deadline:
-                    raise ldap.TIMEOUT({"desc": "Timed out", "info": f"reading {base!r}"})
+                    raise self._timed_out(f"the reading of {base!r}")
                 self._wait(deadline, heed_waker=False)
             elif raw.type == ldap.RES_SEARCH_ENTRY:
                 entries.update((name.lower(), values) for name, values in raw.data[0][1].items())
             elif raw.type == ldap.RES_SEARCH_RESULT:
                 return entries
+
+    def _timed_out(self, what: str) -> ldap.TIMEOUT:
+        server = self.url.server
+        return ldap.TIMEOUT({"desc": "Timed out", "info": f"{server} did not answer {what}"})
 
     # --- the search
 

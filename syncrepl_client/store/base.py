@@ -16,7 +16,7 @@ from typing import (
 )
 
 from .. import attributes, dn
-from ..exceptions import StorePathError, StoreVersionError
+from ..exceptions import StoreInvalid, StorePathError, StoreVersionError
 from ..messages import Attributes
 from ..view import Named, Record
 
@@ -210,9 +210,12 @@ def check_version(version: Any, path: str) -> None:
     """See that this library can read a store of that format *version*.
 
     Raises:
+        StoreInvalid: there is none.
         StoreVersionError: it is newer.
     """
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if not isinstance(version, int) or version < 1:
+        raise StoreInvalid(f"the data store {path!r} has no format version: it is damaged")
+    if version > FORMAT_VERSION:
         raise StoreVersionError(
             f"the data store {path!r} has format {version}, this version of syncrepl_client reads "
             f"formats up to {FORMAT_VERSION}: upgrade syncrepl_client; the file was left as it is"
