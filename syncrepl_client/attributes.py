@@ -46,6 +46,13 @@ def same(one: Attributes, other: Attributes) -> bool:
     return one is other or one == other or _canonical(one) == _canonical(other)
 
 
+def changed(old: Attributes, new: Attributes) -> list[str]:
+    """Return the names of the attributes that differ, as they are written."""
+    before, after = _canonical(old), _canonical(new)
+    names = {name.lower(): name for name in (*old, *new)}
+    return [name for lower, name in names.items() if before.get(lower) != after.get(lower)]
+
+
 def _canonical(attrs: Attributes) -> dict[str, list[bytes]]:
     merged: dict[str, list[bytes]] = {}
     for name, values in attrs.items():

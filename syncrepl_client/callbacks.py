@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from . import attributes
 from .changes import Change, ChangeKind
 from .exceptions import CallbackInvalid
 from .messages import Attributes as Attributes
@@ -110,9 +111,8 @@ class LoggingCallback(BaseCallback):
 
     def record_change(self, dn: str, old_attrs: Attributes, new_attrs: Attributes) -> None:
         """Log the DN and which attributes differ."""
-        names = [*old_attrs, *(name for name in new_attrs if name not in old_attrs)]
-        changed = [name for name in names if old_attrs.get(name) != new_attrs.get(name)]
-        self.logger.info("change %s (%s)", dn, ", ".join(changed))
+        changed = ", ".join(attributes.changed(old_attrs, new_attrs))
+        self.logger.info("change %s (%s)", dn, changed)
 
     def record_rename(self, old_dn: str, new_dn: str) -> None:
         """Log both DNs."""

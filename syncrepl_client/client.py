@@ -104,6 +104,7 @@ class Syncrepl:
         self._start_overs = 0
         self._sync: Optional[Synchronization] = None
         self._told = False
+        self._origin = Origin()
         with contextlib.ExitStack() as undo:
             self.store = open_store(store, data_path)
             undo.callback(self.store.close)
@@ -185,7 +186,7 @@ class Syncrepl:
             self._polling = False
         if self._stopping and not self._over:
             self._over = True
-            self._connection.end_search(CANCEL_SECONDS, cancel=self._cancels)
+            self._end_search(CANCEL_SECONDS)
             self._debug("stopped")
         return not self._over
 
@@ -233,7 +234,7 @@ class Syncrepl:
 
     @property
     def refreshed(self) -> bool:
-        """Whether the refresh stage is over: the store has been equal to the server's answer."""
+        """Whether the refresh stage is over, so that the store has equalled the answer."""
         return self._sync is not None and not self._sync.refreshing
 
     @property
@@ -252,7 +253,8 @@ class Syncrepl:
     # --- the search
 
     def _begin_search(self, *, afresh: bool = False) -> None:
-        self._origin = self.store.origin if self.store.exists else Origin()
+        if self.store.exists:
+            self._origin = self.store.origin
         cookie = None if afresh or not self._may_resume() else self._origin.cookie
         self._debug(f"searching with {'no cookie' if cookie is None else f'cookie {cookie!r}'}")
         try:
@@ -260,7 +262,7 @@ class Syncrepl:
         except ldap.LDAPError:
             self._over = True
             raise
-        self.store.create()
+        self._create_store()
         request = Request(
             dialect=self._dialect,
             base=dn.key(self._url.base),
@@ -270,6 +272,12 @@ class Syncrepl:
             operational=self._operational,
         )
         self._sync = Synchronization(request, self.store, self.store.named)
+
+    def _create_store(self) -> None:
+        self.store.create()
+        if self._origin.url is None:
+            self.store.begin()
+            self._commit(self._origin._replace(url=str(self._url)))
 
     def _may_resume(self) -> bool:
         if self._origin.dialect != self._dialect.name or not self.store.trusted:
@@ -286,7 +294,7 @@ class Syncrepl:
             )
         logger.info("starting over without a cookie: %s", reason)
         self._debug(f"starting over without a cookie: {reason}")
-        self._connection.end_search(0, cancel=False)
+        self._end_search(0)
         self._begin_search(afresh=True)
 
     # --- one turn: wait, receive, apply, commit
@@ -414,8 +422,11 @@ class Syncrepl:
         try:
             self.store.rollback()
         finally:
-            with contextlib.suppress(ldap.LDAPError):  # the connection may be gone
-                self._connection.end_search(0, cancel=False)
+            self._end_search(0)
+
+    def _end_search(self, seconds: float) -> None:
+        with contextlib.suppress(ldap.LDAPError):  # the connection may be gone
+            self._connection.end_search(seconds, cancel=seconds > 0 and self._cancels)
 
     def _debug(self, message: str) -> None:
         logger.debug("%s", message)

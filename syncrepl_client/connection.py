@@ -39,6 +39,9 @@ _DEFAULTS = {
     ldap.OPT_PROTOCOL_VERSION: ldap.VERSION3,
     ldap.OPT_DEREF: ldap.DEREF_NEVER,  # RFC 4533, 3.5.2
     ldap.OPT_REFERRALS: ldap.OPT_OFF,
+    # Even a poll(2) without a wait is interrupted by a signal that is pending; without this
+    # libldap takes that for the end of the connection.
+    ldap.OPT_RESTART: ldap.OPT_ON,
     ldap.OPT_NETWORK_TIMEOUT: 30.0,
     ldap.OPT_TIMEOUT: _ANSWER_SECONDS,
     ldap.OPT_X_TLS_REQUIRE_CERT: ldap.OPT_X_TLS_DEMAND,

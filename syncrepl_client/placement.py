@@ -198,6 +198,7 @@ class Placement:
         return False
 
     def leave(self, record: Record) -> Step:
+        """Return how the entry or reference *record* goes."""
         if dn.is_displaced(record.key):  # reported when it was displaced
             return Step(record.uuid, None, None)
         old_attrs = attributes.decode(record.attrs)
@@ -216,4 +217,5 @@ class Placement:
         old_attrs: Optional[Attributes] = None,
         new_attrs: Optional[Attributes] = None,
     ) -> Change:
+        """Return a change that is told of now."""
         return Change(kind, UUID(bytes=uuid), self.phase, old_dn, new_dn, old_attrs, new_attrs)

@@ -329,7 +329,7 @@ class Synchronization:
 
     # --- entries that are gone
 
-    def _gone(self, uuids: Iterable[bytes], new_dn: Optional[str]) -> Iterator[Step]:
+    def _gone(self, uuids: Iterable[bytes], new_dn: Optional[str]) -> Iterator[Fact]:
         """Yield what follows from deletes; in a refresh nothing does, before its end.
 
         So they come children before parents, and what is named after all isn't deleted.
@@ -340,6 +340,10 @@ class Synchronization:
         records = [record for record in map(self._view.get, uuids) if record is not None]
         for record in sorted(records, key=lambda each: each.key, reverse=True):
             renamed = self._renamed_away(record, new_dn)
+            if renamed is not None and record.key == self.request.base:
+                # Not its content is gone, but the name by which it was asked for.
+                yield StartOver("the search base was renamed")
+                return
             if renamed is None:
                 yield self._placement.leave(record)
             elif self.request.subtree and renamed.key.startswith(self.request.base):

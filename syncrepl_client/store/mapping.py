@@ -10,7 +10,7 @@ from typing import Callable, Optional
 
 from .. import dn
 from ..exceptions import StoreError, StoreInvalid
-from ..view import Record
+from ..view import Named, Record
 from .base import Origin, Store
 
 Bytes = MutableMapping[bytes, bytes]
@@ -46,9 +46,12 @@ class MappingStore(Store):
         return self._mapping.get(name)
 
     def _set(self, name: bytes, value: Optional[bytes]) -> None:
+        self._require_transaction()
+        self._pending[name] = value
+
+    def _require_transaction(self) -> None:
         if not self._transaction:
             raise StoreError("the data store is written to outside a transaction")
-        self._pending[name] = value
 
     def _names(self, kind: bytes) -> Iterator[bytes]:
         """Yield the names of that *kind*, its letter left out."""
@@ -105,9 +108,12 @@ class MappingStore(Store):
         return self._transaction
 
     def begin(self) -> None:
+        if self._transaction:
+            raise StoreError("a transaction is open already")
         self._transaction = True
 
     def commit(self, origin: Optional[Origin] = None) -> None:
+        self._require_transaction()
         if origin is not None:
             for name, value in zip(origin._fields, origin):
                 stored = value.encode() if isinstance(value, str) else value
@@ -130,6 +136,9 @@ class MappingStore(Store):
         self._transaction = False
 
     def put(self, record: Record) -> None:
+        self._require_transaction()
+        if self._get(_KEY + record.key) not in (None, record.uuid):
+            raise StoreError(f"two entries of the data store can't both be {record.dn!r}")
         old = self.get(record.uuid)
         if old is None or old.key != record.key:
             if old is not None:
@@ -139,6 +148,7 @@ class MappingStore(Store):
         self._set(_ENTRY + record.uuid, _pack(record))
 
     def remove(self, uuid: bytes) -> None:
+        self._require_transaction()
         old = self.get(uuid)
         if old is not None:
             self._unindex(old.key)
@@ -215,7 +225,7 @@ def _unpack(uuid: bytes, value: bytes) -> Record:
 _PRESENT, _PLACED, _GONE = b"p", b"d", b"g"
 
 
-class MappingNamed:
+class MappingNamed(Named):
     """What a refresh named, in a mapping of its own."""
 
     def __init__(self, store: MappingStore, new_scratch: Callable[[], Bytes]) -> None:

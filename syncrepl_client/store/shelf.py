@@ -9,6 +9,7 @@ file holds.
 
 import dbm
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Optional, cast
@@ -18,6 +19,8 @@ from .base import FORMAT_VERSION, Origin, check_path, check_version
 from .locking import FileLock
 from .mapping import Bytes, MappingStore, all_names
 
+_ERRORS = (*dbm.error, OSError, sqlite3.Error)
+"""What dbm modules raise; dbm.sqlite3 (Python 3.13) lets its database's errors through."""
 _VERSION, _UNCLEAN = b"oversion", b"ounclean"
 _SUFFIXES = ("", ".db", ".dat", ".dir", ".pag", ".lock")
 
@@ -36,6 +39,7 @@ class ShelfStore(MappingStore):
         self._lock: Optional[FileLock] = None
         self._trusted = True
         self._marked = False
+        self._torn = False
         check_path(path)
         if self._found():
             self._open(create=False)
@@ -45,9 +49,13 @@ class ShelfStore(MappingStore):
             if os.path.islink(self.path + suffix):
                 raise StorePathError(f"{self.path + suffix!r} is a symbolic link: change data_path")
         kind = dbm.whichdb(self.path)
-        if kind == "":
+        unreadable = kind is None and any(
+            os.path.lexists(self.path + suffix) for suffix in _SUFFIXES if suffix != ".lock"
+        )
+        if kind == "" or unreadable:
             raise StoreInvalid(
-                f"{self.path!r} is not a data store; it was left as it is: change data_path"
+                f"{self.path!r} is not a data store, or can't be read; it was left as it is: "
+                "change data_path"
             )
         return kind is not None
 
@@ -76,15 +84,18 @@ class ShelfStore(MappingStore):
     def _dbm(self, flag: str) -> Bytes:
         try:
             return cast(Bytes, dbm.open(self.path, cast(Any, flag), 0o600))
-        except (*dbm.error, OSError, ValueError, SyntaxError) as error:
+        except (*_ERRORS, ValueError, SyntaxError) as error:
             raise StoreInvalid(
                 f"{self.path!r} can't be opened as a dbm file; it was left as it is: {error}"
             ) from error
 
     def _check(self) -> None:
-        version = self._mapping.get(_VERSION)
-        if version is None and next(all_names(self._mapping), None) is None:
-            return  # new, or its making was interrupted
+        try:
+            version = self._mapping.get(_VERSION)
+            if version is None and next(all_names(self._mapping), None) is None:
+                return  # new, or its making was interrupted
+        except _ERRORS:
+            version = None
         if version is None or not version.isdigit():
             raise StoreInvalid(
                 f"{self.path!r} is a dbm file, but not a data store; it was left as it is: "
@@ -105,6 +116,14 @@ class ShelfStore(MappingStore):
         if origin is not None and origin.cookie is not None:
             self._trusted = True
 
+    def begin(self) -> None:
+        if self._torn:
+            raise StoreError(
+                f"a commit to the data store {self.path!r} failed half way: make a new client, "
+                "which starts over"
+            )
+        super().begin()
+
     def _flush(self, pending: dict[bytes, Optional[bytes]]) -> None:
         try:
             if not self._marked:
@@ -113,7 +132,9 @@ class ShelfStore(MappingStore):
                 self._marked = True
             super()._flush(pending)
             self._sync()
-        except (*dbm.error, OSError) as error:
+        except _ERRORS as error:
+            self._trusted = False
+            self._torn = True
             raise StoreError(f"the data store {self.path!r} can't be written: {error}") from error
 
     def _sync(self) -> None:
@@ -124,18 +145,26 @@ class ShelfStore(MappingStore):
     def close(self) -> None:
         self.rollback()
         self.named.clear()
-        if self._data is not None and self._marked and self._trusted:
-            del self._data[_UNCLEAN]
-            self._marked = False
-        self._close_files()
+        try:
+            if self._data is not None and self._marked and self._trusted:
+                del self._data[_UNCLEAN]
+                self._marked = False
+        except _ERRORS as error:
+            raise StoreError(f"the data store {self.path!r} can't be written: {error}") from error
+        finally:
+            self._close_files()
 
     def _close_files(self) -> None:
-        if self._data is not None:
-            cast(Any, self._data).close()
-            self._data = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        data, self._data = self._data, None
+        lock, self._lock = self._lock, None
+        try:
+            if data is not None:
+                cast(Any, data).close()
+        except _ERRORS as error:
+            raise StoreError(f"the data store {self.path!r} can't be written: {error}") from error
+        finally:
+            if lock is not None:
+                lock.release()
 
 
 class _Scratch(MutableMapping[bytes, bytes]):

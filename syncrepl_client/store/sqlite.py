@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from .. import dn
 from ..exceptions import StoreError, StoreInvalid
-from ..view import Record
+from ..view import Named, Record
 from .base import FORMAT_VERSION, Origin, Store, check_path, check_version
 from .locking import FileLock
 
@@ -251,7 +251,7 @@ class SQLiteStore(Store):
 _PRESENT, _PLACED, _GONE = 0, 1, 2
 
 
-class SQLiteNamed:
+class SQLiteNamed(Named):
     """What a refresh named, in a temporary table: SQLite spills it to disk."""
 
     def __init__(self, store: "SQLiteStore") -> None:
