@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A directory with people who come, change and go."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import ldap
+import pytest
+
+from tests.docs.snippets import ROOT, Block, here
+from tests.servers import Slapd
+from tests.servers.people import SUFFIX, people_ldif, person, person_dn
+
+PEOPLE = 40
+READER = f"""\
+dn: cn=reader,{SUFFIX}
+objectClass: organizationalRole
+objectClass: simpleSecurityObject
+cn: reader
+userPassword: secret
+
+"""
+
+
+class Directory:
+    """A server, and a life for it."""
+
+    def __init__(self, server: Slapd) -> None:
+        self.server = server
+        self._turn = 0
+
+    def change(self) -> dict[str, str]:
+        """Add, change, rename and delete a person each; return their DNs by what happened."""
+        number, self._turn = 4 * self._turn, self._turn + 1
+        changed, renamed, deleted = (person_dn(number + each) for each in range(3))
+        added = person_dn(1000 + number)
+        mail = [(ldap.MOD_REPLACE, "mail", f"new.{number}@example.com".encode())]
+        with self.server.connected() as connection:
+            connection.modify_s(changed, mail)
+            connection.rename_s(renamed, f"uid=renamed{number}")
+            connection.modify_s(renamed_dn := f"uid=renamed{number},ou=people,{SUFFIX}", mail)
+            connection.delete_s(deleted)
+            connection.add_s(added, list(person(1000 + number).items()))
+        return {
+            "added": added,
+            "changed": changed,
+            "renamed": renamed,
+            "new": renamed_dn,
+            "deleted": deleted,
+        }
+
+
+@pytest.fixture
+def directory(run_server: Callable[..., Any]) -> Directory:
+    """A directory with forty people, a user who may read it, and TLS."""
+    ldif = people_ldif(PEOPLE) + READER
+    return Directory(run_server(Slapd, sessionlog=1000, tls=True, ldif=ldif))
+
+
+@pytest.fixture
+def workplace(directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory with what the documentation says must be there."""
+    (tmp_path / "state").mkdir()
+    shutil.copy(str(directory.server.ca_file), tmp_path / "ca.pem")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LDAP_PASSWORD", "secret")
+    return tmp_path
+
+
+class Program:
+    """A program from the documentation, running."""
+
+    def __init__(self, block: Block, server: Slapd, place: Path) -> None:
+        assert block.program is not None
+        file = place / block.program
+        file.write_text(here(block.text, server), encoding="utf-8")
+        self._output = place / f"{block.program}.out"
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "error", str(file)],
+                cwd=place,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def output(self) -> str:
+        return self._output.read_text(encoding="utf-8")
+
+    def wait_for(self, text: str, seconds: float = 20) -> None:
+        """Wait until it has written *text*."""
+        deadline = time.monotonic() + seconds
+        while text not in self.output():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"no {text!r} in:\n{self.output()}")
+            time.sleep(0.02)
+
+    def wait(self) -> str:
+        """Wait for its end; return what it has written."""
+        assert self._process.wait(timeout=30) == 0, self.output()
+        return self.output()
+
+    def stop(self) -> str:
+        """Tell it to end; return what it has written."""
+        self._process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def start(directory: Directory, workplace: Path) -> Iterator[Callable[[Block], Program]]:
+    """A function that starts a program in the workplace."""
+    started: list[Program] = []
+
+    def run(block: Block) -> Program:
+        (workplace / f"{block.program}.out").unlink(missing_ok=True)
+        started.append(Program(block, directory.server, workplace))
+        return started[-1]
+
+    yield run
+    for program in started:
+        program.kill()

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The fragments of Python in README.md and docs/ work, at the first start and at the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.conftest import PEOPLE, Directory
+from tests.docs.snippets import DOCUMENTS, PYTHON, Fragments, blocks, python_lines
+
+WITH_FRAGMENTS = sorted({block.document for block in PYTHON if not block.program})
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.name))
+def test_no_python_is_overlooked(path: Path) -> None:
+    found = [block for block in blocks(path) if block.language == "python"]
+    assert len(found) == python_lines(path)
+
+
+@pytest.mark.parametrize("document", WITH_FRAGMENTS)
+def test_fragments(document: str, directory: Directory, workplace: Path) -> None:
+    fragments = Fragments(document)
+    for _ in ("first start", "next start"):
+        fragments.run(directory.server, between=directory.change)
+        check(document, fragments.namespace)
+    assert fragments.called == fragments.functions
+
+
+def check(document: str, results: dict[str, Any]) -> None:
+    """What the fragments of a document must have led to: each turn adds one and deletes one."""
+    if document == "delivery.rst":
+        assert results["count"] == PEOPLE
+        kinds = {kind for kind, _, _ in results["sent"]}
+        assert "add" in kinds
+        assert results["publisher"].queue == []
+    elif document == "callbacks.rst":
+        assert results["census"].count == PEOPLE + 4
+        assert results["census"].with_mail == PEOPLE
+        assert results["census"].people["ou"] == [b"people"]
+        assert any("(catching up)" in line for line in results["audit"].lines)
+    elif document == "stores.rst":
+        assert results["mirror"].entries == dict(results["store"].items().items())
+        assert len(results["mirror"].entries) == PEOPLE + 4
+    else:
+        assert document in ("README.md", "client.rst"), "say here what to check"
+        assert repr(results["client"]).endswith("closed>")

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The programs in README.md and docs/ do what is said of them."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Callable
+
+from tests.docs.conftest import PEOPLE, Directory, Program
+from tests.docs.snippets import PYTHON, Block, program
+
+Start = Callable[[Block], Program]
+
+TESTED = {
+    ("README.md", "follow.py"),
+    ("quickstart.rst", "report.py"),
+    ("quickstart.rst", "follow.py"),
+    ("client.rst", "patient.py"),
+    ("client.rst", "service.py"),
+}
+
+
+def test_every_program_has_a_test() -> None:
+    assert {(block.document, block.program) for block in PYTHON if block.program} == TESTED
+
+
+def test_readme_follow(directory: Directory, start: Start) -> None:
+    block = program("follow.py", "README.md")
+    running = start(block)
+    running.wait_for(f"add uid=u{PEOPLE - 1:07d}")
+    dns = directory.change()
+    running.wait_for(f"add {dns['added']}")
+    lines = running.stop().splitlines()
+    assert sum(line.startswith("add ") for line in lines) == PEOPLE + 1
+    assert [line for line, _ in groupby(lines[PEOPLE:])] == [
+        f"change {dns['changed']}",
+        f"rename {dns['renamed']} to {dns['new']}",
+        f"change {dns['new']}",  # its uid and its mail, in one message or two
+        f"delete {dns['deleted']}",
+        f"add {dns['added']}",
+    ]
+
+    dns = directory.change()  # while it does not run
+    running = start(block)
+    running.wait_for(f"delete {dns['deleted']}")
+    assert sorted(running.stop().splitlines()) == sorted(
+        [
+            f"change {dns['changed']}",
+            f"rename {dns['renamed']} to {dns['new']}",
+            f"change {dns['new']}",
+            f"add {dns['added']}",
+            f"delete {dns['deleted']}",
+        ]
+    )
+
+
+def test_report(directory: Directory, start: Start) -> None:
+    block = program("report.py", "quickstart.rst")
+    lines = start(block).wait().splitlines()
+    assert [line.split()[0] for line in lines] == ["add"] * PEOPLE + [str(PEOPLE)]
+
+    assert start(block).wait() == f"{PEOPLE} entries\n"
+
+    dns = directory.change()
+    lines = start(block).wait().splitlines()
+    rename = lines.index(f"rename {dns['renamed']} to {dns['new']}")
+    assert lines[rename + 1] == f"change {dns['new']} ['mail']"
+    assert f"change {dns['changed']} ['mail']" in lines
+    assert lines[-2:] == [f"delete {dns['deleted']}", f"{PEOPLE} entries"]
+    assert len(lines) == 6
+
+
+def test_quickstart_follow(directory: Directory, start: Start) -> None:
+    running = start(program("follow.py", "quickstart.rst"))
+    running.wait_for(f"refresh done, {PEOPLE} entries")
+    dns = directory.change()
+    running.wait_for(f"add {dns['added']} (")
+    output = running.stop()
+    assert f"change {dns['changed']} (mail)" in output
+    assert f"rename {dns['renamed']} -> {dns['new']}" in output
+    assert f"delete {dns['deleted']}" in output
+
+
+def test_patient(directory: Directory, start: Start) -> None:
+    lines = start(program("patient.py", "client.rst")).wait().splitlines()
+    failed = "again in a second: the other system does not answer"
+    assert lines[:2] == [failed, failed]
+    assert [line.split()[0] for line in lines[2:]] == ["add"] * PEOPLE
+
+
+def test_service(directory: Directory, start: Start) -> None:
+    running = start(program("service.py", "client.rst"))
+    running.wait_for(f"refresh done, {PEOPLE} entries")
+    directory.server.stop()
+    running.wait_for("again in 1 s")
+    directory.server.start()
+    dns = directory.change()
+    running.wait_for(f"add {dns['added']} (")
+    running.wait_for(f"delete {dns['deleted']}")
+    output = running.stop()
+    assert output.count("INFO:syncrepl_client.changes:add ") == PEOPLE + 1
