@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where stores live in these tests, and what is put into them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from syncrepl_client import attributes, dn
+from syncrepl_client.store import MemoryStore, Origin, Store, open_store
+from syncrepl_client.view import Record
+
+KINDS = ("sqlite", "shelve", "memory")
+FILE_KINDS = ("sqlite", "shelve")
+
+
+class Place:
+    """A directory in which a store of one kind is opened, closed, and opened again."""
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        self.kind = kind
+        self.directory = directory
+        self.prefix = f"{directory}{os.sep}"
+        self.path = directory / f"syncrepl.{'sqlite3' if kind == 'sqlite' else 'shelve'}"
+        self._kept: Store | str = MemoryStore() if kind == "memory" else kind
+        self._opened: list[Store] = []
+
+    def open(self) -> Store:
+        """Open the store; the one in memory is the same each time."""
+        store = open_store(self._kept, self.prefix)
+        self._opened.append(store)
+        return store
+
+    def create(self, *records: Record, cookie: bytes | None = None) -> Store:
+        """Open the store, make it, and fill it."""
+        store = self.open()
+        store.create()
+        fill(store, *records, cookie=cookie)
+        return store
+
+    def make(self, *records: Record, cookie: bytes | None = b"c") -> None:
+        """Leave a store there, closed."""
+        self.create(*records, cookie=cookie).close()
+
+    def close(self) -> None:
+        while self._opened:
+            self._opened.pop().close()
+
+    def files(self) -> dict[str, tuple[int, bytes]]:
+        """Everything in the directory: mode, and content or target."""
+        found = {}
+        for path in sorted(self.directory.rglob("*")):
+            content = b""
+            if path.is_symlink():
+                content = os.fsencode(path.readlink())
+            elif path.is_file():
+                content = path.read_bytes()
+            found[str(path.relative_to(self.directory))] = path.lstat().st_mode, content
+        return found
+
+
+def uid(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def record(number: int, name: str | None = None, **attrs: str) -> Record:
+    """Make an entry; its DN is ``cn=NUMBER,dc=x`` if *name* is None."""
+    name = f"cn={number},dc=x" if name is None else name
+    values = {key: [value.encode()] for key, value in attrs.items()}
+    return Record(uid(number), dn.key(name), name, attributes.encode(values))
+
+
+def displaced(number: int, name: str, owner: int = 0) -> Record:
+    plain = record(number, name)
+    return plain._replace(key=dn.displaced(uid(owner), plain.key, plain.uuid))
+
+
+def reference(number: int) -> Record:
+    blob = attributes.encode({"ref": [b"ldap://h/"]})
+    return Record(uid(number), dn.reference(uid(number)), "", blob)
+
+
+def origin(cookie: bytes | None) -> Origin:
+    return Origin(cookie, "other", "ldap://h/dc=x??sub?(objectClass=*)")
+
+
+def fill(store: Store, *records: Record, cookie: bytes | None = None) -> None:
+    store.begin()
+    for each in records:
+        store.put(each)
+    store.commit(None if cookie is None else origin(cookie))
+
+
+def consistent(store: Store) -> None:
+    """See that whatever way an entry is looked up by, it is the same one."""
+    store.named.clear()
+    every = sorted(store.named.leavers(unnamed=True), key=lambda each: each.key)
+    live = [each for each in every if dn.is_live(each.key)]
+    assert list(store.live()) == live
+    assert len(store) == len(live)
+    for each in every:
+        assert store.get(each.uuid) == store.at(each.key) == each
+        assert list(store.below(each.key)) == [
+            other for other in every if other.key.startswith(each.key) and other != each
+        ]
+    assert store.has_displaced() is any(dn.is_displaced(each.key) for each in every)

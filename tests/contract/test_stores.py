@@ -1,0 +1,561 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every store promises."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import ItemsView, Mapping, ValuesView
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syncrepl_client import dn
+from syncrepl_client.exceptions import ConfigurationError, StoreError
+from syncrepl_client.store import MemoryStore, Origin, Store, open_store
+from syncrepl_client.view import Record
+from tests.contract.places import (
+    KINDS,
+    Place,
+    consistent,
+    displaced,
+    fill,
+    origin,
+    record,
+    reference,
+    uid,
+)
+
+TREE = [
+    record(1, "dc=x"),
+    record(2, "ou=a,dc=x"),
+    record(3, "cn=b,ou=a,dc=x"),
+    record(4, "cn=c,ou=a,dc=x"),
+    record(5, "ou=ab,dc=x"),
+    record(6, "cn=é,ou=ab,dc=x"),
+]
+BY_KEY = sorted(TREE, key=lambda each: each.key)
+
+
+# --- life
+
+
+def test_nothing_exists_before_it_is_made(place: Place) -> None:
+    store = place.open()
+    assert not store.exists
+    assert not store.in_transaction
+    assert place.files() == {}
+    store.close()
+    assert place.files() == {}
+
+
+READS: list[Callable[[Store], Any]] = [
+    lambda store: store.get(uid(1)),
+    lambda store: store.at(b"cn=1\0"),
+    lambda store: list(store.below(b"")),
+    lambda store: store.has_displaced(),
+    lambda store: store.origin,
+    lambda store: len(store),
+    lambda store: list(store.live()),
+    lambda store: list(store.items()),
+    lambda store: list(store.named.leavers(unnamed=True)),
+]
+WRITES: list[Callable[[Store], Any]] = [
+    lambda store: store.put(record(1)),
+    lambda store: store.remove(uid(1)),
+]
+
+
+@pytest.mark.parametrize("use", [*READS, *WRITES])
+def test_no_use_before_it_is_made(place: Place, use: Callable[[Store], Any]) -> None:
+    with pytest.raises(StoreError):
+        use(place.open())
+
+
+@pytest.mark.parametrize("use", [*READS, *WRITES])
+def test_no_use_after_close(file_place: Place, use: Callable[[Store], Any]) -> None:
+    store = file_place.create(record(1))
+    store.close()
+    assert not store.exists
+    with pytest.raises(StoreError):
+        use(store)
+
+
+def test_create_makes_it_once(place: Place) -> None:
+    store = place.create(record(1))
+    assert store.exists
+    assert store.trusted
+    store.create()
+    assert len(store) == 1
+
+
+def test_a_new_one_is_empty(store: Store) -> None:
+    assert store.origin == Origin(None, None, None)
+    assert len(store) == 0
+    assert list(store.live()) == list(store.below(b"")) == []
+    assert not store.has_displaced()
+    assert store.get(uid(1)) is store.at(b"cn=1\0") is None
+
+
+def test_what_was_committed_is_there_again(place: Place) -> None:
+    place.make(*TREE, displaced(8, "cn=8"), reference(9), cookie=b"\0\xff")
+    store = place.open()
+    assert store.exists
+    assert store.trusted
+    assert store.origin == origin(b"\0\xff")
+    assert list(store.live()) == BY_KEY
+    assert store.get(uid(8)) == displaced(8, "cn=8")
+    assert store.get(uid(9)) == reference(9)
+    consistent(store)
+
+
+def test_closing_rolls_back(place: Place) -> None:
+    store = place.create(record(1), cookie=b"1")
+    store.begin()
+    store.put(record(2))
+    store.remove(uid(1))
+    store.close()
+    store.close()
+    store = place.open()
+    assert list(store.live()) == [record(1)]
+    assert store.origin.cookie == b"1"
+    assert not store.in_transaction
+
+
+def test_open_store(tmp_path: Path) -> None:
+    mine = MemoryStore()
+    assert open_store(mine, "anywhere") is mine
+    assert isinstance(open_store("memory", "anywhere"), MemoryStore)
+    for kind in ("berkeley", "", None, 5):
+        with pytest.raises(ConfigurationError, match="sqlite"):
+            open_store(kind, str(tmp_path))  # type: ignore[arg-type]
+
+
+# --- entries
+
+
+def test_put_get_at_remove(store: Store) -> None:
+    store.begin()
+    first = record(1, "CN=Ann Lee,dc=x", cn="Ann")
+    store.put(first)
+    assert store.get(uid(1)) == store.at(first.key) == first
+    changed = record(1, "CN=Ann Lee,dc=x", cn="Anna")
+    store.put(changed)
+    assert store.get(uid(1)) == store.at(first.key) == changed
+    moved = record(1, "cn=ann,dc=x", cn="Anna")
+    store.put(moved)
+    assert store.get(uid(1)) == store.at(moved.key) == moved
+    assert store.at(first.key) is None
+    assert len(store) == 1
+    store.remove(uid(1))
+    assert store.get(uid(1)) is store.at(moved.key) is None
+    store.remove(uid(1))
+    store.commit()
+    assert len(store) == 0
+    consistent(store)
+
+
+def test_records_are_kept_byte_by_byte(place: Place) -> None:
+    kept = [
+        Record(bytes(range(16)), b"cn=\xc3\xa9\0", "cn=é\U0001f4a1\n", bytes(range(256))),
+        Record(b"\xff" * 16, dn.key("dc=x"), "", b""),
+        Record(bytes(16), dn.key("cn=big"), "cn=big", b"x" * 300_000),
+    ]
+    place.make(*kept)
+    store = place.open()
+    assert [store.get(each.uuid) for each in kept] == kept
+
+
+def test_two_entries_cannot_have_one_key(store: Store) -> None:
+    fill(store, record(1, "cn=a"))
+    store.begin()
+    with pytest.raises(StoreError):
+        store.put(record(2, "CN=A"))
+    store.rollback()
+    assert store.at(dn.key("cn=a")) == record(1, "cn=a")
+    consistent(store)
+
+
+@pytest.mark.parametrize("pending", [False, True])
+@pytest.mark.parametrize(
+    ("root", "names"),
+    [
+        ("", ["dc=x", "ou=a,dc=x", "cn=b,ou=a,dc=x", "cn=c,ou=a,dc=x", "ou=ab,dc=x",
+              "cn=é,ou=ab,dc=x"]),
+        ("dc=x", ["ou=a,dc=x", "cn=b,ou=a,dc=x", "cn=c,ou=a,dc=x", "ou=ab,dc=x",
+                  "cn=é,ou=ab,dc=x"]),
+        ("ou=a,dc=x", ["cn=b,ou=a,dc=x", "cn=c,ou=a,dc=x"]),
+        ("ou=ab,dc=x", ["cn=é,ou=ab,dc=x"]),
+        ("cn=b,ou=a,dc=x", []),
+        ("ou=nobody,dc=x", []),
+    ],
+)  # fmt: skip
+def test_below(store: Store, pending: bool, root: str, names: list[str]) -> None:
+    store.begin()
+    for each in reversed(TREE):
+        store.put(each)
+    if not pending:
+        store.commit()
+    assert [each.dn for each in store.below(dn.key(root))] == names
+    assert [each.dn for each in store.below(dn.key(root), reverse=True)] == names[::-1]
+
+
+def test_below_a_missing_parent(store: Store) -> None:
+    fill(store, record(3, "cn=b,ou=a,dc=x"))
+    assert [each.dn for each in store.below(dn.key("dc=x"))] == ["cn=b,ou=a,dc=x"]
+
+
+def test_below_displaced(store: Store) -> None:
+    """They wait by owner, parents first, whatever bytes its UUID has."""
+    owner, other = 0xFF << 120, 1
+    root, child = displaced(8, "ou=a", owner), displaced(9, "cn=b,ou=a", owner)
+    fill(store, record(1), child, root, displaced(10, "ou=a", other))
+    prefix = dn.displaced_below(uid(owner))
+    assert list(store.below(prefix)) == [root, child]
+    assert list(store.below(prefix, reverse=True)) == [child, root]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("how", ["remove", "displace"])
+@pytest.mark.parametrize("pending", [False, True])
+def test_below_while_the_row_at_hand_goes(
+    store: Store, reverse: bool, how: str, pending: bool
+) -> None:
+    many = [record(number, f"cn={number},ou=a,dc=x") for number in range(10, 400)]
+    fill(store, *TREE)
+    store.begin()
+    for each in many:
+        store.put(each)
+    if not pending:
+        store.commit()
+        store.begin()
+    seen = []
+    for each in store.below(dn.key("ou=a,dc=x"), reverse=reverse):
+        seen.append(each.dn)
+        if how == "remove":
+            store.remove(each.uuid)
+        else:
+            store.put(each._replace(key=dn.displaced(uid(2), each.key, each.uuid)))
+    store.commit()
+    expected = sorted([*many, TREE[2], TREE[3]], key=lambda each: each.key, reverse=reverse)
+    assert seen == [each.dn for each in expected]
+    assert len(store) == 4
+    assert store.has_displaced() is (how == "displace")
+    consistent(store)
+
+
+def test_live_leaves_out_the_displaced_and_references(store: Store) -> None:
+    fill(store, displaced(8, "cn=8"), record(1), reference(9))
+    assert list(store.live()) == [record(1)]
+    assert len(store) == 1
+
+
+def test_has_displaced(store: Store) -> None:
+    fill(store, record(1), reference(2))
+    assert not store.has_displaced()
+    fill(store, displaced(1, "cn=1"))
+    assert store.has_displaced()
+    fill(store, record(1))
+    assert not store.has_displaced()
+
+
+# --- transactions
+
+
+def test_commit(place: Place) -> None:
+    store = place.create()
+    store.begin()
+    assert store.in_transaction
+    store.put(record(1))
+    store.commit(origin(b"1"))
+    assert not store.in_transaction
+    assert store.origin == origin(b"1")
+    store.begin()
+    store.put(record(2))
+    store.commit()
+    assert store.origin == origin(b"1")
+    store.begin()
+    store.commit(Origin(None, "other", None))
+    assert store.origin == Origin(None, "other", None)
+    store.close()
+    assert place.open().origin == Origin(None, "other", None)
+
+
+def test_rollback(store: Store) -> None:
+    fill(store, *TREE, cookie=b"1")
+    store.begin()
+    store.put(record(1, "dc=other"))
+    store.put(record(7))
+    store.remove(uid(3))
+    store.put(displaced(4, "cn=4"))
+    store.rollback()
+    assert not store.in_transaction
+    assert list(store.live()) == BY_KEY
+    assert not store.has_displaced()
+    assert store.origin == origin(b"1")
+    store.rollback()
+    consistent(store)
+
+
+@pytest.mark.parametrize(
+    "use", [*WRITES, lambda store: store.commit(), lambda store: store.commit(origin(b"2"))]
+)
+def test_no_writes_outside_a_transaction(store: Store, use: Callable[[Store], Any]) -> None:
+    fill(store, record(1), cookie=b"1")
+    with pytest.raises(StoreError):
+        use(store)
+    assert list(store.live()) == [record(1)]
+    assert store.origin == origin(b"1")
+
+
+def test_transactions_do_not_nest(store: Store) -> None:
+    store.begin()
+    store.put(record(1))
+    with pytest.raises(StoreError):
+        store.begin()
+    store.rollback()
+    assert len(store) == 0
+
+
+# --- what a refresh named
+
+
+def leavers(store: Store, *, unnamed: bool) -> list[int]:
+    return [int.from_bytes(each.uuid, "big") for each in store.named.leavers(unnamed=unnamed)]
+
+
+def test_named(store: Store) -> None:
+    fill(store, *TREE)
+    named = store.named
+    assert leavers(store, unnamed=False) == []
+    assert sorted(leavers(store, unnamed=True)) == [1, 2, 3, 4, 5, 6]
+    named.present([uid(1), uid(2)])
+    named.placed(uid(5))
+    named.gone([uid(3), uid(77)])
+    assert leavers(store, unnamed=False) == [3]
+    assert sorted(leavers(store, unnamed=True)) == [3, 4, 6]
+    assert [number for number in range(8) if named.is_placed(uid(number))] == [5]
+    named.clear()
+    assert leavers(store, unnamed=False) == []
+    assert len(leavers(store, unnamed=True)) == 6
+    assert not named.is_placed(uid(5))
+
+
+def test_leavers_are_the_stored_ones_children_first(store: Store) -> None:
+    fill(store, *TREE, displaced(8, "ou=a,dc=x"), reference(9))
+    found = list(store.named.leavers(unnamed=True))
+    assert [each.dn for each in found if dn.is_live(each.key)] == [each.dn for each in BY_KEY[::-1]]
+    assert len(found) == 8
+    store.named.gone(uid(number) for number in range(1, 100))
+    assert list(store.named.leavers(unnamed=False)) == found
+
+
+def test_the_last_word_counts(store: Store) -> None:
+    fill(store, *TREE)
+    named = store.named
+    named.gone([uid(1)])
+    named.placed(uid(1))
+    named.placed(uid(2))
+    named.gone([uid(2)])
+    named.placed(uid(3))
+    named.present([uid(3)])
+    assert [number for number in range(8) if named.is_placed(uid(number))] == [1, 3]
+    assert leavers(store, unnamed=False) == [2]
+
+
+def test_unknown(store: Store) -> None:
+    fill(store, record(1))
+    named = store.named
+    assert not named.unknown()
+    named.present([uid(1)])
+    named.gone([uid(2)])
+    named.placed(uid(3))
+    assert not named.unknown()
+    named.present([uid(4)])
+    assert named.unknown()
+    fill(store, record(4))
+    assert not named.unknown()
+    store.begin()
+    store.remove(uid(4))
+    assert named.unknown()
+    store.rollback()
+    named.clear()
+    assert not named.unknown()
+
+
+@pytest.mark.parametrize("unnamed", [False, True])
+def test_leavers_are_removed_on_the_way(store: Store, unnamed: bool) -> None:
+    many = [record(number) for number in range(1, 400)]
+    fill(store, *many)
+    store.named.present(uid(number) for number in range(1, 100))
+    store.named.gone(uid(number) for number in range(100, 400))
+    store.begin()
+    seen = []
+    for each in store.named.leavers(unnamed=unnamed):
+        store.remove(each.uuid)
+        seen.append(each.uuid)
+    store.commit()
+    assert sorted(seen) == [uid(number) for number in range(100, 400)]
+    assert len(store) == 99
+
+
+def test_what_was_named_is_not_kept(file_place: Place) -> None:
+    store = file_place.create(record(1))
+    store.named.present([uid(7)])
+    store.named.placed(uid(1))
+    store.begin()
+    store.commit(origin(b"1"))
+    store.close()
+    store = file_place.open()
+    assert not store.named.unknown()
+    assert not store.named.is_placed(uid(1))
+
+
+# --- by DN
+
+
+def test_items(store: Store) -> None:
+    fill(store, record(1, "dc=x", o="1"), record(2, "cn=Ann Lee,dc=x", o="2"), reference(3),
+         displaced(4, "cn=gone,dc=x"))  # fmt: skip
+    items = store.items()
+    assert isinstance(items, Mapping)
+    assert len(items) == 2
+    assert list(items) == list(items.keys()) == ["dc=x", "cn=Ann Lee,dc=x"]
+    assert dict(items) == {"dc=x": {"o": [b"1"]}, "cn=Ann Lee,dc=x": {"o": [b"2"]}}
+    for spelling in ("cn=Ann Lee,dc=x", "CN=ann  lee, DC=X", "cn=\\41nn\\20Lee,dc=x"):
+        assert items[spelling] == {"o": [b"2"]}
+        assert spelling in items
+    missing: Any
+    for missing in ("cn=gone,dc=x", "cn=nobody,dc=x", "no DN", "", "cn=a,,", None, 5, b"dc=x"):
+        assert missing not in items
+        assert items.get(missing) is None
+        with pytest.raises(KeyError):
+            items[missing]
+    assert not hasattr(items, "__setitem__")
+    assert "2" in repr(items)
+
+
+def test_views_of_items(store: Store) -> None:
+    fill(store, *TREE)
+    items = store.items()
+    assert isinstance(items.items(), ItemsView)
+    assert isinstance(items.values(), ValuesView)
+    assert list(items.items()) == [(each.dn, {}) for each in BY_KEY]
+    assert list(items.values()) == [{}] * 6
+    assert len(items.items()) == len(items.values()) == 6
+    assert ("DC=x", {}) in items.items()
+    assert ("dc=x", {"cn": [b"a"]}) not in items.items()
+    assert {} in items.values()
+    assert {"cn": [b"a"]} not in items.values()
+
+
+def test_items_see_what_happens(store: Store) -> None:
+    items = store.items()
+    store.begin()
+    store.put(record(1, "dc=x"))
+    assert list(items) == ["dc=x"]
+    store.rollback()
+    assert list(items) == []
+
+
+def test_items_are_read_one_by_one(store: Store) -> None:
+    """The first ones are there before a damaged one is met."""
+    fill(store, record(1, "cn=a"), record(2, "cn=b")._replace(attrs=b"damaged"))
+    iterator = iter(store.items().items())
+    assert next(iterator) == ("cn=a", {})
+    assert next(iter(store.items().values())) == {}
+    assert list(store.items()) == ["cn=a", "cn=b"]
+    with pytest.raises(StoreError, match="damaged"):
+        next(iterator)
+
+
+# --- all stores do the same
+
+
+NUMBERS = st.integers(1, 5)
+RECORDS = [
+    *(lambda number, name=name: record(number, name)
+      for name in ("dc=x", "ou=a,dc=x", "cn=b,ou=a,dc=x", "cn=b,dc=x", "DC=X", "ou=a b,dc=x")),
+    lambda number: displaced(number, "ou=a,dc=x"),
+    lambda number: displaced(number, "cn=b,ou=a,dc=x"),
+    reference,
+]  # fmt: skip
+STEPS = st.one_of(
+    st.tuples(st.just("put"), NUMBERS, st.sampled_from(range(len(RECORDS)))),
+    st.tuples(st.just("remove"), NUMBERS),
+    st.tuples(st.sampled_from(["commit", "rollback", "clear"])),
+    st.tuples(st.sampled_from(["present", "gone"]), st.lists(NUMBERS, max_size=3)),
+    st.tuples(st.just("placed"), NUMBERS),
+)
+
+
+def apply(store: Store, step: Any) -> None:
+    word, *rest = step
+    if word == "put":
+        number, which = rest
+        new = RECORDS[which](number)
+        held = store.at(new.key)
+        if held is None or held.uuid == new.uuid:
+            store.put(new)
+    elif word == "remove":
+        store.remove(uid(rest[0]))
+    elif word == "commit":
+        store.commit(origin(b"c"))
+        store.begin()
+    elif word == "rollback":
+        store.rollback()
+        store.named.clear()
+        store.begin()
+    elif word == "placed":
+        store.named.placed(uid(rest[0]))
+    elif word == "clear":
+        store.named.clear()
+    else:
+        getattr(store.named, word)(map(uid, rest[0]))
+
+
+def seen(store: Store) -> list[Any]:
+    """Everything that can be asked."""
+    keys = sorted({RECORDS[which](1).key for which in range(7)})
+    record_of: Callable[[bytes], Record | None] = store.get
+    return [
+        [record_of(uid(number)) for number in range(7)],
+        [store.at(key) for key in keys],
+        [list(store.below(key)) for key in keys],
+        [list(store.below(key, reverse=True)) for key in keys],
+        list(store.below(dn.displaced_below(dn.NOBODY))),
+        list(store.live()),
+        len(store),
+        store.has_displaced(),
+        store.origin,
+        [store.named.is_placed(uid(number)) for number in range(7)],
+        store.named.unknown(),
+        list(store.named.leavers(unnamed=False)),
+        list(store.named.leavers(unnamed=True)),
+        dict(store.items()),
+    ]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(STEPS, max_size=30))
+def test_all_stores_do_the_same(steps: list[Any]) -> None:
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stores = []
+        for kind in KINDS:
+            place = Place(kind, directory)
+            stack.callback(place.close)
+            stores.append(place.create())
+            stores[-1].begin()
+        for step in steps:
+            for store in stores:
+                apply(store, step)
+            first, *others = map(seen, stores)
+            for other in others:
+                assert other == first, step
+        for store in stores:
+            store.rollback()
+            consistent(store)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The house: imports go one way, each outside world is behind one door, all is documented."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import syncrepl_client
+
+PACKAGE = "syncrepl_client"
+ROOT = Path(syncrepl_client.__file__).parent
+
+
+def module_name(path: Path) -> str:
+    parts = [PACKAGE, *path.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+TREES = {module_name(path): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
+PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
+LIBRARY = [name for name in TREES if "__main__" not in name and ".cli" not in name]
+PURE = [
+    f"{PACKAGE}.{name}"
+    for name in ("attributes", "changes", "cookie", "dialect", "dn", "exceptions", "messages",
+                 "modes", "placement", "protocol", "url", "view", "wire")
+]  # fmt: skip
+
+
+def imports(module: str) -> Iterator[str]:
+    """Every module that *module* imports, wherever in it."""
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = module.split(".")[: None if module in PACKAGES else -1]
+            start = parts[: len(parts) + 1 - node.level] if node.level else []
+            source = ".".join([*start, *filter(None, [node.module])])
+            for alias in node.names:
+                inner = f"{source}.{alias.name}"
+                yield inner if inner in TREES or inner.startswith("ldap.") else source
+
+
+def test_imports_have_no_cycle() -> None:
+    graph = {name: {each for each in imports(name) if each in TREES} for name in TREES}
+    assert graph[f"{PACKAGE}.protocol"] > {f"{PACKAGE}.messages", f"{PACKAGE}.placement"}
+    assert graph[f"{PACKAGE}.store"] > {f"{PACKAGE}.store.base"}
+    list(TopologicalSorter(graph).static_order())
+
+
+def test_nothing_below_the_client_knows_it() -> None:
+    top = {PACKAGE, f"{PACKAGE}.client"}
+    for name in set(LIBRARY) - top:
+        assert not top & set(imports(name)), name
+
+
+NETWORK = {"asyncio", "select", "selectors", "socket", "ssl", "ldap.ldapobject", "ldap.sasl",
+           "ldap.extop", "ldap.syncrepl", "ldap.async", "ldap.asyncsearch"}  # fmt: skip
+DATABASES = {"sqlite3", "dbm"}
+NOWHERE = {"pickle", "shelve", "marshal", "copyreg", "subprocess", "multiprocessing"}
+OUTSIDE = {"os", "io", "time", "datetime", "logging", "pathlib", "random", "tempfile", "threading"}
+
+
+def outer(module: str) -> set[str]:
+    found = set(imports(module))
+    return found | {name.split(".")[0] for name in found}
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_each_outside_world_is_behind_one_door(name: str) -> None:
+    found = outer(name)
+    assert not found & NOWHERE
+    if name != f"{PACKAGE}.connection":
+        assert not found & NETWORK
+        used = {node.attr for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)}
+        assert not used & {"initialize", "ldapobject", "result4", "search_ext", "sleep"}
+    if not name.startswith(f"{PACKAGE}.store"):
+        assert not found & DATABASES
+
+
+def test_the_doors_are_there() -> None:
+    assert outer(f"{PACKAGE}.connection") >= {"select", "socket", "ldap.ldapobject"}
+    assert "sqlite3" in outer(f"{PACKAGE}.store.sqlite")
+    assert "dbm" in outer(f"{PACKAGE}.store.shelf")
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_modules_see_no_outside_world(name: str) -> None:
+    assert not outer(name) & (OUTSIDE | NETWORK | DATABASES)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_no_print_no_assert_no_bare_except(name: str) -> None:
+    for node in ast.walk(TREES[name]):
+        assert not isinstance(node, ast.Assert)
+        assert not (isinstance(node, ast.ExceptHandler) and node.type is None)
+        if isinstance(node, ast.Name):
+            assert node.id not in {"print", "eval", "exec", "input", "breakpoint"}
+
+
+# --- docstrings
+
+
+def public(scope: Any, module: ModuleType) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(scope).items():
+        value = inspect.unwrap(getattr(value, "__func__", value))
+        is_own = getattr(value, "__module__", None) == module.__name__
+        if not name.startswith("_") and (
+            isinstance(value, property) or (is_own and callable(value))
+        ):
+            yield name, value
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_public_names_are_documented(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for outer_name, value in public(module, module):
+        assert inspect.getdoc(value), outer_name
+        if inspect.isclass(value):
+            assert vars(value).get("__doc__"), outer_name
+            for inner_name, _ in public(value, module):
+                assert inspect.getdoc(getattr(value, inner_name)), f"{outer_name}.{inner_name}"
+
+
+def test_what_the_package_hands_on() -> None:
+    assert sorted(syncrepl_client.__all__) == list(syncrepl_client.__all__)
+    for name in syncrepl_client.__all__:
+        assert inspect.getdoc(getattr(syncrepl_client, name)), name
+    for name in ("BaseCallback", "LoggingCallback"):
+        assert inspect.getdoc(getattr(syncrepl_client.callbacks, name))
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_files_say_their_licence(name: str) -> None:
+    path = ROOT.joinpath(*name.split(".")[1:])
+    path = path / "__init__.py" if name in PACKAGES else path.with_suffix(".py")
+    assert path.read_text().startswith("# SPDX-License-Identifier: BSD-3-Clause\n")

@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bytes to messages: every decoder against RFC 4533's ASN.1, and against whatever else comes."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import ldap
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from syncrepl_client import wire
+from syncrepl_client.exceptions import ProtocolError
+from syncrepl_client.messages import (
+    Done,
+    Entry,
+    IdSet,
+    NewCookie,
+    PhaseEnd,
+    Reference,
+    RefreshRequired,
+    State,
+    SyncDone,
+)
+from syncrepl_client.modes import SyncreplMode
+
+UUID = bytes(range(16))
+BOOLEAN, INTEGER, OCTETS, ENUMERATED, SEQUENCE, SET = 0x01, 0x02, 0x04, 0x0A, 0x30, 0x31
+TRUE, FALSE = b"\x01\x01\xff", b"\x01\x01\x00"
+
+Decoder = Callable[[bytes], object]
+DECODERS: list[Decoder] = [wire.sync_state, wire.sync_done, wire.sync_info]
+settings.register_profile("unit", deadline=None)
+settings.load_profile("unit")
+
+
+def tlv(tag: int, *content: bytes, width: int = 0) -> bytes:
+    """Encode one element; *width*: at least so many bytes of long-form length."""
+    body = b"".join(content)
+    size = len(body)
+    while width or size > 0x7F:
+        if width and size < 256**width:
+            return bytes((tag, 0x80 | width)) + size.to_bytes(width, "big") + body
+        width += 1
+    return bytes((tag, size)) + body
+
+
+def state(number: int, uuid: bytes = UUID, cookie: bytes | None = None, width: int = 0) -> bytes:
+    parts = [tlv(ENUMERATED, bytes((number,)), width=width), tlv(OCTETS, uuid, width=width)]
+    if cookie is not None:
+        parts.append(tlv(OCTETS, cookie, width=width))
+    return tlv(SEQUENCE, *parts, width=width)
+
+
+def optional(cookie: bytes | None, flag: bytes, width: int = 0) -> bytes:
+    return (b"" if cookie is None else tlv(OCTETS, cookie, width=width)) + flag
+
+
+def id_set(*uuids: bytes, cookie: bytes | None = None, flag: bytes = b"", width: int = 0) -> bytes:
+    members = (tlv(OCTETS, uuid, width=width) for uuid in uuids)
+    return tlv(0xA3, optional(cookie, flag, width), tlv(SET, *members, width=width), width=width)
+
+
+COOKIES = [None, b"", b"rid=000,csn=x", bytes(range(256))]
+WIDTHS = [0, 1, 2, 3, 4]
+STATES = [
+    (state(member.value, UUID, cookie, width), (member, UUID, cookie))
+    for member in State
+    for cookie in COOKIES
+    for width in WIDTHS
+    if width != 1 or cookie is None or len(cookie) < 200
+]
+FLAGS = [(TRUE, True), (b"\x01\x01\x01", True), (FALSE, False)]
+DONES = [
+    (tlv(SEQUENCE, optional(cookie, flag), width=width), SyncDone(deletes, cookie))
+    for cookie in COOKIES
+    for flag, deletes in [*FLAGS, (b"", False)]
+    for width in (0, 2, 4)
+]
+INFOS: list[tuple[bytes, object]] = [
+    *(
+        (tlv(0x80, cookie, width=width), NewCookie(cookie))
+        for cookie in COOKIES
+        if cookie is not None
+        for width in (0, 2, 4)
+    ),
+    *(
+        (tlv(tag, optional(cookie, flag), width=width), PhaseEnd(tag == 0xA1, ends, cookie))
+        for tag in (0xA1, 0xA2)
+        for cookie in COOKIES
+        for flag, ends in [*FLAGS, (b"", True)]
+        for width in (0, 2, 4)
+    ),
+    *(
+        (id_set(*uuids, cookie=cookie, flag=flag, width=width), IdSet(uuids, deletes, cookie))
+        for uuids in ((), (UUID,), (UUID, bytes(16), b"\xff" * 16))
+        for cookie in COOKIES
+        for flag, deletes in [*FLAGS, (b"", False)]
+        for width in (0, 2, 4)
+    ),
+]
+GOOD: list[tuple[Decoder, bytes, object]] = [
+    *((wire.sync_state, *case) for case in STATES),
+    *((wire.sync_done, *case) for case in DONES),
+    *((wire.sync_info, *case) for case in INFOS),
+]
+
+
+def test_good_values() -> None:
+    for decoder, value, expected in GOOD:
+        assert decoder(value) == expected, value.hex()
+
+
+def test_bytes_that_slapd_sent() -> None:
+    """Not of this test's encoder: RFC 4533's DER by hand."""
+    uuid = "11e1f7d6c1e14b0c9a5b1f3b5f6f7a80"
+    assert wire.sync_state(bytes.fromhex(f"30150a01010410{uuid}")) == (
+        State.ADD, bytes.fromhex(uuid), None,
+    )  # fmt: skip
+    assert wire.sync_state(bytes.fromhex(f"30190a01030410{uuid}04026162")) == (
+        State.DELETE, bytes.fromhex(uuid), b"ab",
+    )  # fmt: skip
+    assert wire.sync_done(bytes.fromhex("30070402616201 01ff")) == SyncDone(True, b"ab")
+    assert wire.sync_done(bytes.fromhex("3000")) == SyncDone(False, None)
+    assert wire.sync_info(bytes.fromhex("80026162")) == NewCookie(b"ab")
+    assert wire.sync_info(bytes.fromhex("a100")) == PhaseEnd(True, True, None)
+    assert wire.sync_info(bytes.fromhex("a203010100")) == PhaseEnd(False, False, None)
+    assert wire.sync_info(bytes.fromhex(f"a3170101ff31120410{uuid}")) == IdSet(
+        (bytes.fromhex(uuid),), True
+    )
+
+
+def test_truncated_at_every_byte() -> None:
+    for decoder, value, _ in GOOD:
+        for end in range(min(len(value), 120)):
+            with pytest.raises(ProtocolError):
+                decoder(value[:end])
+
+
+def test_something_follows() -> None:
+    for decoder, value, _ in GOOD:
+        with pytest.raises(ProtocolError):
+            decoder(value + b"\0")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        tlv(SEQUENCE, tlv(ENUMERATED, b"\1"), tlv(OCTETS, UUID), tlv(OCTETS, b"c"), TRUE),
+        tlv(SEQUENCE, tlv(ENUMERATED, b"\1"), tlv(OCTETS, UUID), TRUE),
+        tlv(SEQUENCE, tlv(OCTETS, UUID), tlv(ENUMERATED, b"\1")),
+        tlv(SEQUENCE, tlv(INTEGER, b"\1"), tlv(OCTETS, UUID)),
+        tlv(SEQUENCE, tlv(ENUMERATED, b"\1"), tlv(SEQUENCE, UUID)),
+        tlv(SET, tlv(ENUMERATED, b"\1"), tlv(OCTETS, UUID)),
+        tlv(SEQUENCE, tlv(ENUMERATED, b"\1")),
+        tlv(SEQUENCE),
+    ],
+)
+def test_sync_state_of_another_form(value: bytes) -> None:
+    with pytest.raises(ProtocolError, match="malformed Sync State Control"):
+        wire.sync_state(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        tlv(SET),
+        tlv(OCTETS, b"c"),
+        tlv(SEQUENCE, TRUE, tlv(OCTETS, b"c")),
+        tlv(SEQUENCE, TRUE, TRUE),
+        tlv(SEQUENCE, tlv(OCTETS, b"c"), tlv(OCTETS, b"c")),
+        tlv(SEQUENCE, tlv(BOOLEAN)),
+        tlv(SEQUENCE, tlv(BOOLEAN, b"\xff\xff")),
+        tlv(SEQUENCE, tlv(INTEGER, b"\1")),
+    ],
+)
+def test_sync_done_of_another_form(value: bytes) -> None:
+    with pytest.raises(ProtocolError, match="malformed Sync Done Control"):
+        wire.sync_done(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        tlv(0xA0, b"c"),
+        tlv(0x81, b"c"),
+        tlv(0xA4),
+        tlv(SEQUENCE),
+        tlv(0xA1, TRUE, tlv(OCTETS, b"c")),
+        tlv(0xA2, tlv(BOOLEAN)),
+        tlv(0xA3),
+        tlv(0xA3, TRUE),
+        tlv(0xA3, tlv(SEQUENCE, tlv(OCTETS, UUID))),
+        tlv(0xA3, tlv(SET, tlv(SEQUENCE, UUID))),
+        tlv(0xA3, tlv(SET, tlv(OCTETS, UUID)), TRUE),
+        tlv(0xA3, tlv(SET), tlv(SET)),
+    ],
+)
+def test_sync_info_of_another_form(value: bytes) -> None:
+    with pytest.raises(ProtocolError, match="malformed Sync Info Message"):
+        wire.sync_info(value)
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 17, 32, 200])
+def test_uuid_of_another_length(size: int) -> None:
+    with pytest.raises(ProtocolError, match=f"UUID of {size} bytes"):
+        wire.sync_state(state(1, bytes(size)))
+    with pytest.raises(ProtocolError, match=f"UUID of {size} bytes"):
+        wire.sync_info(id_set(UUID, bytes(size)))
+
+
+@pytest.mark.parametrize("number", [b"\x04", b"\xff", b"\x80", b"\x01\x00", b"\x7f" * 5000])
+def test_unknown_state(number: bytes) -> None:
+    """Huge ones too: Python refuses to print an int of more than 4,300 digits."""
+    with pytest.raises(ProtocolError, match="Sync State Control"):
+        wire.sync_state(tlv(SEQUENCE, tlv(ENUMERATED, number), tlv(OCTETS, UUID)))
+
+
+def test_state_without_content() -> None:
+    with pytest.raises(ProtocolError, match="malformed"):
+        wire.sync_state(tlv(SEQUENCE, tlv(ENUMERATED), tlv(OCTETS, UUID)))
+
+
+@pytest.mark.parametrize("length", ["80", "ff", "84ffffffff", "847fffffff", "8800000000ffffffff"])
+def test_huge_claimed_and_indefinite_lengths(length: str) -> None:
+    claimed = bytes.fromhex(length)
+    head = tlv(ENUMERATED, b"\1")
+    for decoder, value in (
+        (wire.sync_state, b"\x30" + claimed + state(1)[2:]),
+        (wire.sync_state, tlv(SEQUENCE, head, b"\x04" + claimed + UUID)),
+        (wire.sync_done, tlv(SEQUENCE, b"\x04" + claimed + b"c")),
+        (wire.sync_done, tlv(SEQUENCE, b"\x01" + claimed + b"\xff")),
+        (wire.sync_info, b"\x80" + claimed + b"c"),
+        (wire.sync_info, tlv(0xA3, b"\x31" + claimed + tlv(OCTETS, UUID))),
+    ):
+        with pytest.raises(ProtocolError, match="malformed"):
+            decoder(value)
+
+
+def test_an_element_ends_where_its_container_does() -> None:
+    """The inner length reaches into what follows the sequence."""
+    inner = tlv(ENUMERATED, b"\1") + tlv(OCTETS, UUID[:-4])[:-12] + UUID[:12]
+    with pytest.raises(ProtocolError):
+        wire.sync_state(b"\x30" + bytes((len(inner) - 4,)) + inner)
+
+
+def test_a_big_set() -> None:
+    uuids = tuple(number.to_bytes(16, "big") for number in range(100_000))
+    assert wire.sync_info(id_set(*uuids)) == IdSet(uuids)
+
+
+def error_of(decoder: Decoder, value: bytes) -> str:
+    """What is wrong with *value*; the beginning of every error where nothing is."""
+    try:
+        decoder(value)
+    except ProtocolError as error:
+        return str(error)
+    return "the server sent"
+
+
+@given(st.sampled_from(DECODERS), st.binary(max_size=80))
+@example(wire.sync_state, b"\x30\x15\x0a\x01\x01\x04\x10" + UUID)
+def test_any_bytes(decoder: Decoder, value: bytes) -> None:
+    assert error_of(decoder, value).startswith("the server sent")
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_any_damage(data: st.DataObject) -> None:
+    decoder, value, _ = data.draw(st.sampled_from(GOOD))
+    changed = bytearray(value)
+    for _ in range(data.draw(st.integers(1, 3))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    assert error_of(decoder, bytes(changed)).startswith("the server sent")
+
+
+# --- requests
+
+
+@given(st.sampled_from(SyncreplMode), st.one_of(st.none(), st.binary(max_size=70_000)))
+@example(SyncreplMode.REFRESH_ONLY, b"c" * 127)
+@example(SyncreplMode.REFRESH_ONLY, b"c" * 128)
+@example(SyncreplMode.REFRESH_ONLY, b"c" * 65536)
+def test_sync_request(mode: SyncreplMode, cookie: bytes | None) -> None:
+    number = {SyncreplMode.REFRESH_ONLY: 1, SyncreplMode.REFRESH_AND_PERSIST: 3}[mode]
+    mode_part = tlv(ENUMERATED, bytes((number,)))
+    assert wire.sync_request(mode, cookie) == tlv(SEQUENCE, mode_part, optional(cookie, b""))
+
+
+@pytest.mark.parametrize(
+    ("number", "encoded"), [(1, "3003020101"), (127, "300302017f"), (128, "300402020080"),
+                            (2**31 - 1, "300602047fffffff")],
+)  # fmt: skip
+def test_cancel_request(number: int, encoded: str) -> None:
+    assert wire.cancel_request(number).hex() == encoded
+
+
+# --- what python-ldap hands over
+
+
+def raw(kind: int, data: list[tuple[Any, ...]], *controls: wire.RawControl) -> wire.RawResult:
+    return wire.RawResult(kind, data, list(controls))
+
+
+STATE_CONTROL = (wire.SYNC_STATE, 0, state(1, cookie=b"c"))
+OTHER_CONTROL = ("1.2.3", 0, b"x")
+
+
+def test_entry() -> None:
+    attrs = {"cn": [b"a", b"b"], "sn": []}
+    got = wire.decode(raw(ldap.RES_SEARCH_ENTRY, [("cn=a", attrs, [OTHER_CONTROL, STATE_CONTROL])]))
+    assert got == Entry(State.ADD, UUID, "cn=a", {"cn": [b"a", b"b"], "sn": []}, b"c")
+
+
+def test_values_that_come_twice() -> None:
+    attrs = {"cn": [b"b", b"a", b"b", b"a", b"c"]}
+    got = wire.decode(raw(ldap.RES_SEARCH_ENTRY, [("cn=a", attrs, [STATE_CONTROL])]))
+    assert isinstance(got, Entry)
+    assert got.attrs == {"cn": [b"b", b"a", b"c"]}
+
+
+def test_reference() -> None:
+    urls = ["ldap://h/dc=x", "ldap://i/dc=x"]
+    got = wire.decode(raw(ldap.RES_SEARCH_REFERENCE, [(None, urls, [STATE_CONTROL])]))
+    assert got == Reference(State.ADD, UUID, tuple(urls), b"c")
+
+
+@pytest.mark.parametrize("controls", [[], [OTHER_CONTROL], [(wire.SYNC_STATE, 0, None)]])
+@pytest.mark.parametrize(
+    ("kind", "name", "body"),
+    [(ldap.RES_SEARCH_ENTRY, "cn=a", {}), (ldap.RES_SEARCH_REFERENCE, None, ["ldap://h/"])],
+)
+def test_without_its_sync_state(
+    controls: list[wire.RawControl], kind: int, name: str | None, body: Any
+) -> None:
+    with pytest.raises(ProtocolError, match="Sync State"):
+        wire.decode(raw(kind, [(name, body, controls)]))
+
+
+def test_intermediate_response() -> None:
+    value = id_set(UUID)
+    assert wire.decode(raw(ldap.RES_INTERMEDIATE, [(wire.SYNC_INFO, value, [])])) == IdSet((UUID,))
+    assert wire.decode(raw(ldap.RES_INTERMEDIATE, [("1.2.3", value, [])])) is None
+    with pytest.raises(ProtocolError, match="empty"):
+        wire.decode(raw(ldap.RES_INTERMEDIATE, [(wire.SYNC_INFO, None, [])]))
+
+
+def test_done() -> None:
+    control = (wire.SYNC_DONE, 0, tlv(SEQUENCE, TRUE))
+    assert wire.decode(raw(ldap.RES_SEARCH_RESULT, [], OTHER_CONTROL, control)) == Done(
+        SyncDone(True)
+    )
+    assert wire.decode(raw(ldap.RES_SEARCH_RESULT, [])) == Done(None)
+    with pytest.raises(ProtocolError, match="Sync Done"):
+        wire.decode(raw(ldap.RES_SEARCH_RESULT, [], (wire.SYNC_DONE, 0, None)))
+
+
+def test_a_message_of_no_search() -> None:
+    with pytest.raises(ProtocolError, match="0x61"):
+        wire.decode(raw(ldap.RES_BIND, []))
+
+
+def failed(kind: type[ldap.LDAPError], result: int, **more: Any) -> ldap.LDAPError:
+    return kind({"msgtype": ldap.RES_SEARCH_RESULT, "result": result, **more})
+
+
+def test_refresh_required() -> None:
+    assert wire.decode_error(failed(ldap.LDAPError, 4096)) == RefreshRequired()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        failed(ldap.BUSY, 51),
+        failed(ldap.SIZELIMIT_EXCEEDED, 4),
+        # RFC 4533, 3.7: a cookie may come with it; it ends no refresh all the same.
+        failed(ldap.CANCELLED, 118, ctrls=[(wire.SYNC_DONE, 0, bytes.fromhex("3000"))]),
+        ldap.SERVER_DOWN({"result": -1, "desc": "Can't contact LDAP server"}),
+        ldap.LDAPError({"msgtype": ldap.RES_BIND, "result": 4096}),
+        ldap.LDAPError({"result": 4096}),
+        ldap.LDAPError("text", 4096),
+        ldap.LDAPError(),
+    ],
+)
+def test_errors_are_errors(error: ldap.LDAPError) -> None:
+    assert wire.decode_error(error) is None
+
+
+# --- the schema
+
+
+def test_operational_names() -> None:
+    assert wire.operational_names(
+        [
+            b"( 2.5.18.2 NAME 'modifyTimestamp' EQUALITY x USAGE directoryOperation )",
+            b"( 1.3 NAME ( 'vendorName' 'VN' ) USAGE dSAOperation )",
+            b"( 1.4 NAME   'x' USAGE  distributedOperation X-ORIGIN 'y' )",
+            b"( 2.5.4.3 NAME ( 'cn' 'commonName' ) SUP name )",
+            b"( 2.5.4.4 NAME 'sn' USAGE userApplications )",
+            b"( 1.5 DESC 'nameless' USAGE directoryOperation )",
+            b"",
+        ]
+    ) == {"modifytimestamp", "vendorname", "vn", "x"}
+
+
+@given(st.lists(st.binary(max_size=60), max_size=3))
+def test_operational_names_of_any_bytes(descriptions: list[bytes]) -> None:
+    assert all(name == name.lower() for name in wire.operational_names(descriptions))
