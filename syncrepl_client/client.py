@@ -100,7 +100,7 @@ class Syncrepl:
         self._mode = mode
         given = None if ldap_url is None else url.parse(ldap_url)
         self.callback = callbacks.usable(callback)
-        self._closed = self._over = self._stopping = self._polling = False
+        self._closed = self._over = self._ended = self._stopping = self._polling = False
         self._start_overs = 0
         self._sync: Optional[Synchronization] = None
         self._told = False
@@ -305,6 +305,7 @@ class Syncrepl:
         start_over = self._batch(deadline)
         if self.store.in_transaction:
             self._commit(self._next_origin(start_over))
+        self._over = self._ended
         if start_over is not None:
             self._start_over(start_over.reason)
 
@@ -312,7 +313,7 @@ class Syncrepl:
         """Apply what arrives until it is time to commit; return how it ends if it must."""
         count = 0
         ends: Optional[float] = None
-        while not self._stopping and not self._over and count < BATCH_MESSAGES:
+        while not self._stopping and not self._ended and count < BATCH_MESSAGES:
             message = self._receive()
             if message is None:
                 if ends is not None and not self._synchronization.refreshing:
@@ -368,7 +369,7 @@ class Syncrepl:
                 elif isinstance(fact, StartOver):
                     return fact
                 else:
-                    self._over = True
+                    self._ended = True
         return None
 
     def _facts(self, message: Message) -> Generator[Fact, None, None]:
@@ -417,7 +418,7 @@ class Syncrepl:
 
     def _abort(self) -> None:
         """Undo what is not committed; the next turn begins anew from what is."""
-        self._told = False
+        self._told = self._ended = False
         self._sync = None
         try:
             self.store.rollback()

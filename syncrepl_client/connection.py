@@ -7,6 +7,7 @@ wake-up socket, and libldap is asked for what has arrived, with timeout 0.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import select
@@ -46,6 +47,21 @@ _DEFAULTS = {
     ldap.OPT_TIMEOUT: _ANSWER_SECONDS,
     ldap.OPT_X_TLS_REQUIRE_CERT: ldap.OPT_X_TLS_DEMAND,
 }
+
+
+_UNREACHABLE = (
+    errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.ENOENT,
+)  # fmt: skip
+
+
+def _hint_at_certificate(error: ldap.LDAPError) -> None:
+    """Say what libldap does not: that the trouble may be the certificate."""
+    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    if details.get("errno") not in _UNREACHABLE:
+        details["info"] = (
+            f"{details.get('info', 'TLS failed')}; is the server's certificate made out for this "
+            "host, valid, and signed by an authority in OPT_X_TLS_CACERTFILE or the system's list?"
+        )
 
 
 class Waker:
@@ -97,6 +113,11 @@ class Connection:
         except ldap.TIMEOUT:
             self.close()
             raise self._timed_out("StartTLS or bind") from None
+        except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR) as error:
+            self.close()
+            if starttls or url.server.startswith("ldaps:"):
+                _hint_at_certificate(error)
+            raise
         except BaseException:
             self.close()
             raise

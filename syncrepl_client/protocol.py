@@ -130,6 +130,11 @@ def _event(message: Message) -> str:
     return _DONE if isinstance(message, Done) else _REQUIRED
 
 
+def _targets(attrs: Attributes) -> set[bytes]:
+    """Return where a reference leads: OpenLDAP adds the scope to a URL in a refresh only."""
+    return {url.partition(b"?")[0] for url in attrs["ref"]}
+
+
 class Synchronization:
     """The state of one content synchronization search."""
 
@@ -219,6 +224,11 @@ class Synchronization:
         else:
             key = self._key(message.dn)
             old = self._view.get(message.uuid)
+            if old is not None and dn.is_reference(old.key) and not self.refreshing:
+                # OpenLDAP sends a referral object that was modified like this; to a search it
+                # is still a reference.
+                yield StartOver("a reference was sent as an entry")
+                return
             if message.state is not State.PRESENT:
                 attrs = self._complete(message.attrs, old)
                 yield from self._placement.place(message.uuid, key, message.dn, attrs, old)
@@ -236,7 +246,7 @@ class Synchronization:
                 return dn.key(name)
         except ValueError:
             pass
-        raise ProtocolError(f"the server sent an entry whose DN is none: {name!r}")
+        raise ProtocolError(f"the server sent an entry whose DN is not a DN: {name!r}")
 
     def _reference(self, message: Reference) -> Iterator[Fact]:
         if message.state is State.DELETE:
@@ -255,7 +265,7 @@ class Synchronization:
             old = None
         before = None if old is None else attributes.decode(old.attrs)
         attrs = {"ref": [url.encode() for url in message.urls]}
-        if before is None or not attributes.same(before, attrs):
+        if before is None or _targets(before) != _targets(attrs):
             change = self._placement.change(
                 ChangeKind.REFERENCE, uuid, old_attrs=before, new_attrs=attrs
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import os
 import signal
 import socket
 import subprocess
@@ -155,6 +156,7 @@ class Server:
     def pause(self) -> None:
         """Freeze the server: connections stay open, and nothing answers."""
         self._running_process().send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)  # the signal takes its time
 
     def resume(self) -> None:
         """Let a frozen server go on."""

@@ -210,6 +210,10 @@ def test_displaced(data: st.DataObject, owner: bytes, uuid: bytes) -> None:
     assert key < below
 
 
+def test_nobody_stands_where_a_uuid_does() -> None:
+    assert dn.relative_to_owner(dn.displaced(dn.NOBODY, b"cn=a\0", bytes(16))) == b"cn=a\0"
+
+
 @given(UUIDS, UUIDS)
 def test_references_sort_between(uuid: bytes, other: bytes) -> None:
     key = dn.reference(uuid)

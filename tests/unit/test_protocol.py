@@ -120,7 +120,8 @@ def test_phases_of_the_changes() -> None:
     driver = Driver()
     driver.initial(entry(1), entry(2), entry(3))
     phases = []
-    for message in (present(1), entry(2, sn="b"), PhaseEnd(False, False), gone(1), entry(3, sn="c"),
+    for message in (entry(1, "cn=new", State.PRESENT), entry(2, sn="b"),
+                    PhaseEnd(False, False), gone(1), entry(3, sn="c"),
                     persist(), entry(2, sn="d")):  # fmt: skip
         driver.store.begin()
         for fact in driver.sync.receive(message):
@@ -128,7 +129,13 @@ def test_phases_of_the_changes() -> None:
                 phases.append(fact.change.phase)  # type: ignore[union-attr]
                 driver._apply(fact)
         driver.store.commit()
-    assert phases == [Phase.PRESENT, Phase.DELETE, Phase.DELETE, Phase.PERSIST]
+    assert phases == [
+        Phase.PRESENT,
+        Phase.PRESENT,
+        Phase.DELETE,
+        Phase.DELETE,
+        Phase.PERSIST,
+    ]
 
 
 # --- initial refresh
@@ -289,6 +296,13 @@ def test_present_entries_one_by_one() -> None:
     assert len(driver.mirror.references) == 1
 
 
+def test_present_entries_are_a_present_phase() -> None:
+    driver = Driver()
+    driver.initial(entry(1), entry(2))
+    said = driver.feed(entry(1, state=State.PRESENT), persist(deletes=False))
+    assert said == ["delete cn=2", "refresh done"]
+
+
 def test_present_phase_in_which_nobody_is_left() -> None:
     driver = Driver(OPENLDAP)
     driver.initial(entry(1), cookie=slapd_cookie(csn(1)))
@@ -327,6 +341,14 @@ def test_present_but_not_in_the_store() -> None:
     assert driver.feed(present(1, 99), persist(deletes=False, cookie=b"end")) == ["start over"]
     assert driver.cookie == b"start"
     assert driver.names == ["cn=1", "cn=2"]
+
+
+def test_a_present_entry_that_is_not_in_the_store() -> None:
+    """It has no attributes, so it can't be stored."""
+    driver = Driver()
+    driver.initial(entry(1))
+    driver.feed(present(1), entry(2, state=State.PRESENT))
+    assert driver.feed(persist(deletes=False)) == ["start over"]
 
 
 def test_present_and_sent_later() -> None:
@@ -400,6 +422,23 @@ def test_a_refresh_that_breaks_off_prunes_nothing() -> None:
     assert driver.cookie == b"start"
     assert driver.feed(persist(deletes=True)) == ["refresh done"]
     assert len(driver.names) == 5
+
+
+def test_what_a_refresh_that_broke_off_named_is_forgotten() -> None:
+    driver = Driver()
+    driver.initial(*map(entry, range(1, 6)))
+    driver.feed(gone(1), entry(2))
+    driver.search()
+    assert driver.feed(present(3), persist(deletes=False))[-1] == "refresh done"
+    assert driver.names == ["cn=3"]
+
+
+def test_what_a_refresh_that_broke_off_deleted_is_forgotten() -> None:
+    driver = Driver()
+    driver.initial(entry(1))
+    driver.feed(gone(1))
+    driver.search()
+    assert driver.feed(persist()) == ["refresh done"]
 
 
 def test_an_afresh_refresh_that_breaks_off_prunes_nothing() -> None:

@@ -80,14 +80,16 @@ def test_cookies_of_the_persist_stage() -> None:
         gone(1, cookie=b"4"),
         entry(2, cookie=b"5"),
         entry(2, state=State.DELETE, cookie=b"6"),
+        reference(3, "ldap://h/")._replace(cookie=b"7"),
+        reference(3, state=State.DELETE)._replace(cookie=b"8"),
     ]
     for number, message in enumerate(messages, 1):
         driver.feed(message)
         assert driver.cookie == b"%d" % number
     driver.feed(entry(3), NewCookie(b""))
-    assert driver.cookie == b"6"
-    assert driver.feed(done(deletes=True, cookie=b"7")) == ["over"]
-    assert driver.cookie == b"7"
+    assert driver.cookie == b"8"
+    assert driver.feed(done(deletes=True, cookie=b"9")) == ["over"]
+    assert driver.cookie == b"9"
 
 
 def test_the_end_of_the_persist_stage_may_say_nothing() -> None:
@@ -302,6 +304,16 @@ def test_who_was_in_the_way_while_persisting_may_be_told_of_yet() -> None:
     assert driver.idle() == ["start over"]
 
 
+def test_who_was_in_the_way_is_deleted() -> None:
+    """It was reported as deleted already, whatever DN the server tells."""
+    driver = Driver()
+    driver.initial(entry(1, "cn=a"), entry(2, "cn=b"))
+    driver.feed(persist(), entry(1, "cn=b", State.MODIFY))
+    assert driver.feed(entry(2, "cn=c", State.DELETE)) == ["nothing"]
+    assert driver.idle() == []
+    assert driver.names == ["cn=b"]
+
+
 def test_a_rename_out_of_the_filter_takes_along_what_lies_below() -> None:
     """OpenLDAP: the delete has the new DN."""
     driver = Driver(OPENLDAP)
@@ -316,10 +328,10 @@ def test_a_rename_out_of_the_filter_takes_along_what_lies_below() -> None:
 @pytest.mark.parametrize(("subtree", "name"), [(True, "ou=a,dc=other"), (False, "ou=b,ou=c,dc=x")])
 def test_a_rename_out_of_the_scope_takes_along_what_lies_below(subtree: bool, name: str) -> None:
     driver = Driver(OPENLDAP, subtree=subtree)
-    driver.initial(entry(1, "ou=a"), entry(2, "cn=2,ou=a"), entry(3))
+    driver.initial(entry(1, "ou=a"), entry(2, "ou=2,ou=a"), entry(3, "cn=3,ou=2,ou=a"), entry(4))
     driver.feed(persist())
     said = driver.feed(Entry(State.DELETE, uid(1), name, {}))
-    assert said == ["delete cn=2,ou=a", "delete ou=a"]
+    assert said == ["delete cn=3,ou=2,ou=a", "delete ou=2,ou=a", "delete ou=a"]
 
 
 def test_the_search_base_was_renamed() -> None:

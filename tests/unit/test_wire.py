@@ -239,6 +239,23 @@ def test_huge_claimed_and_indefinite_lengths(length: str) -> None:
             decoder(value)
 
 
+@pytest.mark.parametrize(
+    ("decoder", "value"),
+    [
+        (wire.sync_done, "3080"),
+        (wire.sync_done, "30800000"),
+        (wire.sync_done, "30020480"),
+        (wire.sync_info, "8080"),
+        (wire.sync_info, "a180"),
+        (wire.sync_info, "a3023180"),
+    ],
+)
+def test_indefinite_lengths_are_not_ldap(decoder: Decoder, value: str) -> None:
+    """RFC 4511, 5.1."""
+    with pytest.raises(ProtocolError, match="malformed"):
+        decoder(bytes.fromhex(value))
+
+
 def test_an_element_ends_where_its_container_does() -> None:
     """The inner length reaches into what follows the sequence."""
     inner = tlv(ENUMERATED, b"\1") + tlv(OCTETS, UUID[:-4])[:-12] + UUID[:12]
@@ -282,6 +299,7 @@ def test_any_damage(data: st.DataObject) -> None:
 @given(st.sampled_from(SyncreplMode), st.one_of(st.none(), st.binary(max_size=70_000)))
 @example(SyncreplMode.REFRESH_ONLY, b"c" * 127)
 @example(SyncreplMode.REFRESH_ONLY, b"c" * 128)
+@example(SyncreplMode.REFRESH_ONLY, b"c" * 300)
 @example(SyncreplMode.REFRESH_ONLY, b"c" * 65536)
 def test_sync_request(mode: SyncreplMode, cookie: bytes | None) -> None:
     number = {SyncreplMode.REFRESH_ONLY: 1, SyncreplMode.REFRESH_AND_PERSIST: 3}[mode]
