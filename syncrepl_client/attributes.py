@@ -29,6 +29,8 @@ def decode(blob: bytes) -> Attributes:
         for name, lengths in json.loads(blob[:start]).items():
             values: list[bytes] = []
             for length in lengths:
+                if type(length) is not int or length < 0:
+                    raise ValueError(f"{length!r} is no length")
                 values.append(blob[start : start + length])
                 start += length
             attrs[name] = values

@@ -47,7 +47,7 @@ def key(dn: str) -> bytes:
             raise ValueError(f"not a DN: {dn!r}")
     else:
         written = split(dn)
-        if ",".join(written) != dn:
+        if ",".join(written) != dn:  # it was not split to its end
             raise ValueError(f"not a DN: {dn!r}")
         rdns = [_normal(rdn) for rdn in written]
     rdns.reverse()
@@ -73,11 +73,26 @@ def _ava(attribute: str, value: str) -> str:
     return f"{attribute}={value}"
 
 
+_RDN = re.compile(r'(?:[^,\\"]|\\.|"(?:[^"\\]|\\.)*")+', re.DOTALL)
+
+
 def split(dn: str) -> list[str]:
-    """Return the RDNs of *dn*, leaf first, each as it is written."""
+    """Return the RDNs of *dn*, leaf first, each as it is written.
+
+    What is not a DN is split as far as it goes.
+    """
     if "\\" not in dn and '"' not in dn:
         return dn.split(",")
-    return re.findall(r'((?:\\.|"(?:\\.|[^"\\])*"|[^,\\"])+)(?:,|$)', dn, re.DOTALL)
+    rdns: list[str] = []
+    position = 0
+    while True:
+        match = _RDN.match(dn, position)
+        if match is None:
+            return rdns
+        rdns.append(match.group())
+        position = match.end() + 1
+        if dn[match.end() : position] != ",":
+            return rdns
 
 
 def rebase(dn: str, relative: bytes, base: str) -> str:

@@ -159,6 +159,11 @@ def _parse_text(url: str) -> ldapurl.LDAPUrl:
     # The text is not quoted in errors: it may hold a password.
     if not ldapurl.isLDAPUrl(url):
         raise LDAPUrlError("ldap_url does not begin with ldap://, ldaps:// or ldapi://")
+    if url.count("?") > 4:
+        raise LDAPUrlError(
+            "ldap_url has more than four '?': write one in a value as %3F, and put commas between "
+            "the extensions"
+        )
     try:
         return ldapurl.LDAPUrl(url)
     except ValueError:
@@ -174,6 +179,8 @@ def _extensions(url: ldapurl.LDAPUrl) -> dict[str, str]:
     # was not escaped.
     known: dict[str, str] = {}
     for name, extension in (url.extensions or {}).items():
+        if not name:
+            continue
         if name.lower() in ("bindname", "x-bindpw"):
             known[name.lower()] = extension.exvalue or ""
         elif extension.critical:

@@ -285,6 +285,6 @@ def operational_names(attribute_types: Sequence[bytes]) -> frozenset[str]:
     for description in attribute_types:
         match = _NAMES.search(description)
         if match is not None and _OPERATIONAL.search(description):
-            listed = (match.group(1) or match.group(2)).decode(errors="replace")
+            listed = match.group(match.lastindex or 0).decode(errors="replace")
             names.update(name.strip("'").lower() for name in listed.split())
     return frozenset(names)

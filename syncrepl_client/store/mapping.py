@@ -69,11 +69,14 @@ class MappingStore(Store):
         cookie, dialect, url = (
             self._get(_ORIGIN + name) for name in (b"cookie", b"dialect", b"url")
         )
-        return Origin(
-            cookie,
-            None if dialect is None else dialect.decode(),
-            None if url is None else url.decode(),
-        )
+        try:
+            return Origin(
+                cookie,
+                None if dialect is None else dialect.decode(),
+                None if url is None else url.decode(),
+            )
+        except UnicodeDecodeError as error:
+            raise StoreInvalid("the origin of the store is damaged") from error
 
     def get(self, uuid: bytes) -> Optional[Record]:
         value = self._get(_ENTRY + uuid)
@@ -159,7 +162,10 @@ class MappingStore(Store):
         self._add_below(key, -1)
 
     def _count(self, key: bytes) -> int:
-        return int(self._get(_BELOW + key) or b"0")
+        try:
+            return int(self._get(_BELOW + key) or b"0")
+        except ValueError as error:
+            raise StoreInvalid("an index of the store is damaged") from error
 
     def _add_below(self, key: bytes, count: int) -> None:
         for ancestor in _ancestors(key):

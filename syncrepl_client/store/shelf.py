@@ -96,7 +96,7 @@ class ShelfStore(MappingStore):
                 return  # new, or its making was interrupted
         except _ERRORS:
             version = None
-        if version is None or not version.isdigit():
+        if version is None or not version.isdigit() or len(version) > 9:
             raise StoreInvalid(
                 f"{self.path!r} is a dbm file, but not a data store; it was left as it is: "
                 "change data_path"

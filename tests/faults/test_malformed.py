@@ -420,10 +420,10 @@ def test_an_interrupted_start_over_is_taken_up_again(tmp_path: Path) -> None:
     with (
         Provider([done(REFRESH_REQUIRED)], [person(1, "new"), Close()]) as provider,
         follow(provider, tmp_path, recorder) as client,
-        pytest.raises(ldap.SERVER_DOWN),
     ):
         recorder.mirror = contents(client)
-        client.run()
+        with pytest.raises(ldap.SERVER_DOWN):
+            client.run()
     assert not recorder.of("delete")
     resume(tmp_path, None)
 

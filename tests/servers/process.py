@@ -8,9 +8,9 @@ server, and leaves nothing behind.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
-import os
 import signal
 import socket
 import subprocess
