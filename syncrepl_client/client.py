@@ -209,11 +209,10 @@ class Syncrepl:
         """Close the connection and the store.  Every method raises ClosedError from then on."""
         self._check_usable("unbind")
         self._closed = True
-        try:
-            self._connection.close()
-        finally:
-            self.store.close()
-            self._waker.close()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._waker.close)
+            stack.callback(self.store.close)
+            stack.callback(self._connection.close)
 
     def __enter__(self) -> "Syncrepl":
         self._check_usable("__enter__")

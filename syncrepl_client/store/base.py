@@ -7,6 +7,7 @@ committed together or not at all.
 """
 
 import os
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import (
@@ -16,7 +17,7 @@ from typing import (
 )
 
 from .. import attributes, dn
-from ..exceptions import StoreInvalid, StorePathError, StoreVersionError
+from ..exceptions import StoreError, StoreInvalid, StorePathError, StoreVersionError
 from ..messages import Attributes
 from ..view import Named, Record
 
@@ -59,6 +60,15 @@ class Store(ABC):
     @abstractmethod
     def close(self) -> None:
         """Roll back, unlock and close; a second call does nothing."""
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The database connection whose open transaction callbacks run in.
+
+        Raises:
+            StoreError: this kind of store is no database, or is not open.
+        """
+        raise StoreError(f"a {type(self).__name__} has no database connection")
 
     # what it holds
 

@@ -5,7 +5,7 @@ import fcntl
 import os
 import stat
 
-from ..exceptions import StoreLocked, StorePathError
+from ..exceptions import StoreError, StoreLocked, StorePathError
 
 _held: set[tuple[int, int]] = set()
 """Device and inode of what this process has locked."""
@@ -63,6 +63,20 @@ class FileLock:
             f"the data store {path!r} is in use by another client: stop that one, "
             "or use another data_path"
         )
+
+    def check(self, path: str) -> None:
+        """See that the locked file is still the one at *path*.
+
+        Raises:
+            StoreError: it was removed, or another one was put in its place.
+        """
+        try:
+            status = os.stat(path)
+            there = (status.st_dev, status.st_ino) == self._identity
+        except OSError:
+            there = False
+        if not there:
+            raise StoreError(f"the data store {path!r} was removed or replaced under this client")
 
     def release(self) -> None:
         """Unlock and close the file."""

@@ -192,14 +192,8 @@ class MappingStore(Store):
 
 
 def all_names(mapping: Bytes) -> Iterator[bytes]:
-    """Yield the names in *mapping*, which may be a dbm object that can't be iterated over."""
-    if hasattr(mapping, "firstkey"):
-        name = mapping.firstkey()
-        while name is not None:
-            yield name
-            name = mapping.nextkey(name)  # type: ignore[attr-defined]
-    else:
-        yield from list(mapping.keys())
+    """Yield the names in *mapping*; a dict may change meanwhile."""
+    return iter(list(mapping) if isinstance(mapping, dict) else mapping)
 
 
 def _ancestors(key: bytes) -> list[bytes]:

@@ -9,18 +9,14 @@ file holds.
 
 import dbm
 import os
-import sqlite3
-import tempfile
-from collections.abc import Iterator, MutableMapping
-from typing import Any, Optional, cast
+from typing import Optional
 
 from ..exceptions import StoreError, StoreInvalid, StorePathError
 from .base import FORMAT_VERSION, Origin, check_path, check_version
+from .dbmfile import ERRORS, DbmFile, ScratchFile
 from .locking import FileLock
-from .mapping import Bytes, MappingStore, all_names
+from .mapping import MappingStore, all_names
 
-_ERRORS = (*dbm.error, OSError, sqlite3.Error)
-"""What dbm modules raise; dbm.sqlite3 (Python 3.13) lets its database's errors through."""
 _VERSION, _UNCLEAN = b"oversion", b"ounclean"
 _SUFFIXES = ("", ".db", ".dat", ".dir", ".pag", ".lock")
 
@@ -34,7 +30,7 @@ class ShelfStore(MappingStore):
         Raises:
             StoreError: it can't, it is in use, or there is something else.
         """
-        super().__init__(_Scratch)
+        super().__init__(ScratchFile)
         self.path = path
         self._lock: Optional[FileLock] = None
         self._trusted = True
@@ -81,10 +77,10 @@ class ShelfStore(MappingStore):
             self._close_files()
             raise
 
-    def _dbm(self, flag: str) -> Bytes:
+    def _dbm(self, flag: str) -> DbmFile:
         try:
-            return cast(Bytes, dbm.open(self.path, cast(Any, flag), 0o600))
-        except (*_ERRORS, ValueError, SyntaxError) as error:
+            return DbmFile(self.path, flag)
+        except (*ERRORS, ValueError, SyntaxError) as error:
             raise StoreInvalid(
                 f"{self.path!r} can't be opened as a dbm file; it was left as it is: {error}"
             ) from error
@@ -94,7 +90,7 @@ class ShelfStore(MappingStore):
             version = self._mapping.get(_VERSION)
             if version is None and next(all_names(self._mapping), None) is None:
                 return  # new, or its making was interrupted
-        except _ERRORS:
+        except StoreError:
             version = None
         if version is None or not version.isdigit() or len(version) > 9:
             raise StoreInvalid(
@@ -132,15 +128,14 @@ class ShelfStore(MappingStore):
                 self._marked = True
             super()._flush(pending)
             self._sync()
-        except _ERRORS as error:
+        except BaseException:
             self._trusted = False
             self._torn = True
-            raise StoreError(f"the data store {self.path!r} can't be written: {error}") from error
+            raise
 
     def _sync(self) -> None:
-        sync = getattr(self._mapping, "sync", None)
-        if sync is not None:
-            sync()
+        if isinstance(self._data, DbmFile):
+            self._data.sync()
 
     def close(self) -> None:
         self.rollback()
@@ -149,8 +144,6 @@ class ShelfStore(MappingStore):
             if self._data is not None and self._marked and self._trusted:
                 del self._data[_UNCLEAN]
                 self._marked = False
-        except _ERRORS as error:
-            raise StoreError(f"the data store {self.path!r} can't be written: {error}") from error
         finally:
             self._close_files()
 
@@ -158,41 +151,8 @@ class ShelfStore(MappingStore):
         data, self._data = self._data, None
         lock, self._lock = self._lock, None
         try:
-            if data is not None:
-                cast(Any, data).close()
-        except _ERRORS as error:
-            raise StoreError(f"the data store {self.path!r} can't be written: {error}") from error
+            if isinstance(data, DbmFile):
+                data.close()
         finally:
             if lock is not None:
                 lock.release()
-
-
-class _Scratch(MutableMapping[bytes, bytes]):
-    """A dbm file for the time being."""
-
-    def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="syncrepl-")
-        path = os.path.join(self._directory.name, "named")
-        self._dbm: Any = dbm.open(path, "n", 0o600)  # noqa: SIM115 - close() closes it
-
-    def __getitem__(self, name: bytes) -> bytes:
-        return cast(bytes, self._dbm[name])
-
-    def __setitem__(self, name: bytes, value: bytes) -> None:
-        self._dbm[name] = value
-
-    def __delitem__(self, name: bytes) -> None:
-        del self._dbm[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._dbm
-
-    def __iter__(self) -> Iterator[bytes]:
-        return all_names(self._dbm)
-
-    def __len__(self) -> int:
-        return len(self._dbm.keys())
-
-    def close(self) -> None:
-        self._dbm.close()
-        self._directory.cleanup()

@@ -50,13 +50,7 @@ _END = b"\xff" * 2
 
 
 class SQLiteStore(Store):
-    """Entries and cookie in one file.
-
-    Attributes:
-        connection: the ``sqlite3.Connection`` whose open transaction callbacks run in: rows
-            that they write commit with the change and the cookie, or not at all.  Don't
-            commit or roll back there; tables named ``syncrepl_...`` are the store's own.
-    """
+    """Entries and cookie in one file."""
 
     def __init__(self, path: str) -> None:
         """Open the store at *path* if it exists, see that it can be made if not.
@@ -86,7 +80,11 @@ class SQLiteStore(Store):
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The open connection."""
+        """The connection whose open transaction callbacks run in.
+
+        Rows that they write there commit with the change and the cookie, or not at all.  Don't
+        commit or roll back on it; tables named ``syncrepl_...`` are the store's own.
+        """
         if self._connection is None:
             raise StoreError(f"the data store {self.path!r} is not open")
         return self._connection
@@ -183,6 +181,8 @@ class SQLiteStore(Store):
         return self.exists and self.connection.in_transaction
 
     def begin(self) -> None:
+        if self._lock is not None:
+            self._lock.check(self.path)
         self._execute("BEGIN IMMEDIATE")
 
     def commit(self, origin: Optional[Origin] = None) -> None:

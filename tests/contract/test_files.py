@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Callable
@@ -178,10 +179,15 @@ class Breaking(MutableMapping[bytes, bytes]):
         self.inner.close()
 
 
+TOTAL = 17
+"""So many changes of the file are in that commit, its mark included."""
+
+
 def change_everything(store: Any, changes: int, act: Callable[[], None]) -> None:
     """Begin a commit that breaks off after so many *changes* of the file."""
-    store._data = Breaking(store._data, changes, act)
+    store._data._dbm = Breaking(store._data._dbm, changes, act)
     store.begin()
+    store.put(record(4))
     store.put(record(2, "ou=b,dc=x"))
     store.put(record(3, "cn=b,ou=b,dc=x"))
     store.put(record(4, "ou=a,dc=x"))
@@ -189,13 +195,13 @@ def change_everything(store: Any, changes: int, act: Callable[[], None]) -> None
     store.commit(origin(b"1"))
 
 
-@pytest.mark.parametrize("changes", range(18))
+@pytest.mark.parametrize("changes", range(TOTAL + 1))
 def test_a_shelf_that_was_killed_in_the_middle_of_a_commit(
     shelve_place: Place, changes: int
 ) -> None:
     shelve_place.make(*TREE, cookie=b"0")
     status = in_child(lambda: change_everything(shelve_place.open(), changes, die))
-    assert status == (-signal.SIGKILL if changes < 17 else 0)
+    assert status == (-signal.SIGKILL if changes < TOTAL else 0)
     store = shelve_place.open()
     assert store.trusted is (changes == 0)  # nothing was written yet, not even the mark
     consistent(store)
@@ -215,7 +221,7 @@ def test_a_shelf_whose_commit_failed_is_not_trusted(
 ) -> None:
     def fail() -> None:
         if for_good:
-            store._data.left = 0
+            store._data._dbm.left = 0
         raise OSError(28, "No space left on device")
 
     shelve_place.make(*TREE, cookie=b"0")
@@ -223,6 +229,9 @@ def test_a_shelf_whose_commit_failed_is_not_trusted(
     with pytest.raises(StoreError, match="No space"):
         change_everything(store, changes, fail)
     store.rollback()
+    if changes > 0:
+        with pytest.raises(StoreError, match="half way"):
+            store.begin()
     store.close()
     store = shelve_place.open()
     assert store.trusted is (changes == 0)
@@ -264,6 +273,14 @@ else:
     print("open", flush=True)
     sys.stdin.read()
     store.close()
+"""
+
+
+READER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(connection.execute("SELECT count(*) FROM syncrepl_entry").fetchone())
+connection.close()
 """
 
 
@@ -327,6 +344,22 @@ def test_a_refused_store_is_not_locked(file_place: Place) -> None:
         assert said.startswith("locked")
 
 
+def test_a_refused_open_leaves_sqlites_own_locks(sqlite_place: Place) -> None:
+    """A process that closes any descriptor of a file loses its fcntl locks on it.
+
+    Then somebody who merely reads the database would take its log away when he closes it.
+    """
+    store = sqlite_place.create(record(1), cookie=b"0")
+    with pytest.raises(StoreLocked):
+        sqlite_place.open()
+    command = [sys.executable, "-c", READER, str(sqlite_place.path)]
+    assert subprocess.check_output(command, text=True) == "(1,)\n"
+    assert f"{sqlite_place.path.name}-wal" in sqlite_place.files()
+    fill(store, record(2), cookie=b"1")
+    store.close()
+    assert len(sqlite_place.open()) == 2
+
+
 # --- versions
 
 
@@ -385,9 +418,29 @@ def test_opening_reads_no_entries(file_place: Place) -> None:
         store.items()["cn=b,ou=a,dc=x"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        (b"ourl", b"\xff", lambda store: store.origin),
+        (b"b", b"many", lambda store: list(store.below(b""))),
+        (b"e" + uid(3), b"\0\0\0\0\0\0\0\1\xff", lambda store: store.get(uid(3))),
+    ],
+)
+def test_a_damaged_shelf(
+    shelve_place: Place, name: bytes, value: bytes, read: Callable[[Store], Any]
+) -> None:
+    shelve_place.make(*TREE)
+    with dbm.open(str(shelve_place.path), "w") as file:
+        file[name] = value
+    store = shelve_place.open()
+    with pytest.raises(StoreInvalid, match="damaged"):
+        read(store)
+
+
 def foreign_database(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE precious (data)")
+        connection.execute("PRAGMA user_version = 1")
 
 
 def foreign_wal_database(path: Path) -> None:
@@ -603,6 +656,22 @@ def test_only_the_owner_may_read(file_place: Place, umask: int) -> None:
 
 
 # --- SQLite
+
+
+def test_how_sqlite_works(sqlite_place: Place) -> None:
+    """A killed process loses nothing that was committed; what a refresh named is on disk."""
+    connection = sqlite(sqlite_place.create())
+    for pragma, value in (("journal_mode", "wal"), ("synchronous", 1), ("temp_store", 1)):
+        assert connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
+
+
+def test_another_thread_may_use_it(sqlite_place: Place) -> None:
+    """One at a time: poll() may run in another thread than the constructor did."""
+    store = sqlite_place.create()
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(fill, store, *TREE, cookie=b"1").result()
+        assert len(executor.submit(lambda: list(store.live())).result()) == 3
+    assert len(store) == 3
 
 
 def test_one_sqlite_file_is_left(sqlite_place: Place) -> None:

@@ -212,6 +212,18 @@ def test_an_entry_becomes_a_reference_and_back(end: type) -> None:
     assert said[:3] == ["reference ['ldap://a/'] -> []", "add cn=1", "refresh done"]
 
 
+def test_a_reference_sent_as_an_entry_while_persisting() -> None:
+    """OpenLDAP sends a referral object that was modified like that: only a search tells."""
+    driver = Driver()
+    driver.feed(reference(1, "ldap://a/"), persist())
+    assert driver.feed(entry(1, state=State.MODIFY)) == ["start over"]
+    driver.search(afresh=True)
+    assert driver.feed(reference(1, "ldap://b/"), persist()) == [
+        "reference ['ldap://a/'] -> ['ldap://b/']",
+        "refresh done",
+    ]
+
+
 # --- the persist stage
 
 
