@@ -179,9 +179,7 @@ def _extensions(url: ldapurl.LDAPUrl) -> dict[str, str]:
     # was not escaped.
     known: dict[str, str] = {}
     for name, extension in (url.extensions or {}).items():
-        if not name:
-            continue
-        if name.lower() in ("bindname", "x-bindpw"):
+        if (name or "").lower() in ("bindname", "x-bindpw"):
             known[name.lower()] = extension.exvalue or ""
         elif extension.critical:
             raise LDAPUrlError(
