@@ -82,7 +82,6 @@ class Selection:
         """Take the list as it stands in the search request; an empty one means ``*``."""
         names = frozenset(name.lower() for name in requested)
         self.all_user = not names or "*" in names
-        self.all_operational = "+" in names
         self.names: frozenset[str] = names - {"*", "+", "1.1"}
 
     def selects_user(self, name: str) -> bool:
