@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The whole client over a connection that is only pretended: any messages, cuts, crashes."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+from unittest import mock
+
+import ldap
+
+from syncrepl_client import Change, Syncrepl, SyncreplMode
+from syncrepl_client.exceptions import ServerError
+from syncrepl_client.messages import Attributes, Done, Message, RefreshRequired
+from tests.fuzz.messages import BASE, Case
+from tests.mirror import Mirror, content
+
+ROOT_DSE: dict[str, dict[str, list[bytes]]] = {
+    "OpenLDAP": {"objectclass": [b"OpenLDAProotDSE"]},
+    "389-ds": {"vendorname": [b"389 Project"]},
+    "ApacheDS": {"vendorname": [b"Apache Software Foundation"]},
+    "other": {},
+}
+CRASHES = (ldap.SERVER_DOWN, ldap.UNWILLING_TO_PERFORM, ldap.BUSY)
+
+
+class Crash(Exception):
+    """A callback that fails."""
+
+
+class Pretended:
+    """In place of a Connection: says what the case has, and nothing once that is said."""
+
+    case: Case
+    said: list[Message]
+    chance: random.Random
+    searches: list[bytes | None]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.ldap = None
+        self._searching = False
+
+    def read_root_dse(self) -> dict[str, list[bytes]]:
+        return ROOT_DSE[self.case.dialect.name]
+
+    def read_operational_names(self, root_dse: Mapping[str, list[bytes]]) -> frozenset[str]:
+        return frozenset(("entrydn",))
+
+    def search(self, mode: SyncreplMode, cookie: bytes | None) -> None:
+        self.searches.append(cookie)
+        self._searching = True
+
+    def receive(self) -> Message | None:
+        if not self.said or self.chance.random() < 0.2:
+            return None
+        if self.chance.random() < 0.03:
+            raise self.chance.choice(CRASHES)({"desc": "pretended"})
+        message = self.said.pop(0)
+        self._searching = not isinstance(message, (Done, RefreshRequired))
+        return message
+
+    def wait(self, deadline: float | None) -> None:
+        return
+
+    def end_search(self, seconds: float, *, cancel: bool) -> None:
+        self._searching = False
+
+    def close(self) -> None:
+        return
+
+
+class CommittedMirror(Mirror):
+    """Knows what it was when its last commit began; fails now and then."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self.chance = chance
+        self.cookies: list[bytes] = []
+
+    def dispatch(self, change: Change) -> None:
+        if self.chance.random() < 0.03:
+            raise Crash
+        super().dispatch(change)
+
+    def cookie_change(self, cookie: bytes) -> None:
+        self.cookies.append(cookie)
+
+    def refresh_done(self, items: Mapping[str, Attributes]) -> None:
+        super().refresh_done(items)
+        if self.chance.random() < 0.03:
+            raise Crash
+
+
+def follow(case: Case) -> None:
+    """Run a client for each search of a case, all over one data path."""
+    chance = random.Random(repr(case))
+    kind: Any = type("Connection", (Pretended,), {"case": case, "chance": chance, "searches": []})
+    mirror = CommittedMirror(chance)
+    patched = mock.patch("syncrepl_client.client.Connection", kind)
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as path, patched:
+        for search in case.searches:
+            kind.said = list(search.messages)
+            _run(f"{path}/", case, kind, mirror)
+
+
+def _run(path: str, case: Case, kind: Any, mirror: CommittedMirror) -> None:
+    url = f"ldap://pretended/{BASE}??{'sub' if case.subtree else 'one'}"
+    mode = SyncreplMode.REFRESH_AND_PERSIST
+    with Syncrepl(path, mirror, mode, url) as client:
+        while kind.said:
+            if not _poll(client, kind, mirror):
+                return
+
+
+def _poll(client: Syncrepl, kind: Any, mirror: CommittedMirror) -> bool:
+    """Poll once; say whether the search goes on."""
+    before, refreshes = client.store.origin.cookie, mirror.refreshes
+    kind.searches.clear()
+    failed = over = False
+    try:
+        over = not client.poll(0)
+    except Crash:
+        failed = True
+    except (ServerError, ldap.LDAPError):
+        over = failed = True
+    if failed:
+        mirror.roll_back()
+    assert not client.store.in_transaction
+    assert content(client.store.items()) == content(mirror.entries)
+    _check_cookie(client, kind, mirror, before, mirror.refreshes > refreshes)
+    return not over
+
+
+def _check_cookie(
+    client: Syncrepl, kind: Any, mirror: CommittedMirror, before: bytes | None, refreshed: bool
+) -> None:
+    """A cookie is committed once the refresh is done, and told of; searches begin from it."""
+    cookie = client.store.origin.cookie
+    if cookie not in (before, None):
+        assert refreshed or client.refreshed, "a cookie was committed in mid-refresh"
+        assert mirror.cookies[-1] == cookie
+    assert set(kind.searches) <= {None, before, cookie}
+    if kind.searches[-1:] == [None] and not client.refreshed:
+        assert cookie is None, "a search that starts over, cut short, could be resumed"
