@@ -347,7 +347,8 @@ class Synchronization:
         if self.refreshing:
             self._named.gone(uuids)
             return
-        records = [record for record in map(self._view.get, uuids) if record is not None]
+        known = map(self._view.get, dict.fromkeys(uuids))
+        records = [record for record in known if record is not None]
         for record in sorted(records, key=lambda each: each.key, reverse=True):
             renamed = self._renamed_away(record, new_dn)
             if renamed is not None and record.key == self.request.base:

@@ -292,7 +292,7 @@ def test_a_commit_of_ones_own_is_noticed(run_server: RunServer, tmp_path: Path) 
 
     class Meddler(BaseCallback):
         def record_add(self, dn: str, attrs: Any) -> None:
-            client.store.connection.commit()  # type: ignore[attr-defined]
+            client.store.connection.commit()
 
     url = f"{server.url}/{SUFFIX}??sub"
     client = Syncrepl(f"{tmp_path}/", Meddler, SyncreplMode.REFRESH_ONLY, url)
@@ -312,7 +312,7 @@ def test_rows_of_ones_own_are_rolled_back(run_server: RunServer, tmp_path: Path)
 
     url = f"{server.url}/{SUFFIX}??sub"
     with Syncrepl(f"{tmp_path}/", Failing, SyncreplMode.REFRESH_ONLY, url) as client:
-        database = client.store.connection  # type: ignore[attr-defined]
+        database = client.store.connection
         database.execute("CREATE TABLE mine (dn TEXT)")
         with pytest.raises(OSError, match="away"):
             client.run()
