@@ -213,13 +213,21 @@ def test_a_signal_that_does_not_stop_changes_nothing(name: str, tmp_path: Path) 
 
 @contextmanager
 def storm(number: int = signal.SIGALRM) -> Iterator[list[int]]:
-    """Signals hit every instruction of a client at work."""
+    """Signals hit every instruction of a client at work, and leave it time for some."""
     heard: list[int] = []
-    with on_signal(number, lambda: heard.append(number)):
-        signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+    blowing = True
+
+    def act() -> None:
+        heard.append(number)
+        if blowing:  # counts from here, however slow the client was
+            signal.setitimer(signal.ITIMER_REAL, 0.0003)
+
+    with on_signal(number, act):
+        signal.setitimer(signal.ITIMER_REAL, 0.0003)
         try:
             yield heard
         finally:
+            blowing = False
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
