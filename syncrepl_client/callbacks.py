@@ -26,6 +26,13 @@ class BaseCallback:
     def bind_complete(self, ldap: Any) -> None:
         """Take part between bind and search; *ldap* is the python-ldap ``LDAPObject``."""
 
+    def disconnected(self, error: Exception) -> None:
+        """Hear that the connection was lost to *error*; ``bind_complete`` follows a new one.
+
+        Called where ``reconnect`` is on, also for each attempt that failed; outside of any
+        transaction.
+        """
+
     def record_add(self, dn: str, attrs: Attributes) -> None:
         """Hear of an entry that is new in the search's result."""
 
@@ -104,6 +111,10 @@ class LoggingCallback(BaseCallback):
     def bind_complete(self, ldap: Any) -> None:
         """Log it."""
         self.logger.debug("bound")
+
+    def disconnected(self, error: Exception) -> None:
+        """Log the error."""
+        self.logger.warning("disconnected: %s", error)
 
     def record_add(self, dn: str, attrs: Attributes) -> None:
         """Log the DN and which attributes there are."""

@@ -5,50 +5,44 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Optional, Union
 
 import ldap
 import ldapurl
 
-from . import callbacks, dialect, dn, url, wire
+from . import callbacks, dialect, dn, guard, retry, url, wire
 from .attributes import Selection
+from .backoff import Backoff
 from .connection import Connection, Waker
+from .delivery import Delivery, OnCallbackError
 from .dialect import Dialect
 from .exceptions import (
     ClosedError,
     ConfigurationError,
     LDAPUrlError,
     ProtocolError,
+    SearchEnded,
     ServerError,
     SyncUnsupported,
+    TooManyDeletes,
     UsageError,
 )
-from .messages import Message
+from .link import Link
 from .modes import SyncreplMode
-from .placement import Step
-from .protocol import Fact, RefreshDone, Request, StartOver, Synchronization
+from .protocol import Request, StartOver
+from .search import Search, Stopped
 from .store import Origin, Store, open_store
 
 logger = logging.getLogger(__name__)
 
-BATCH_MESSAGES = 1000
-"""So many messages share a commit, at most."""
-REFRESH_SECONDS = 1.0
-"""So long a transaction of the refresh stage stays open, at most."""
-PERSIST_SECONDS = 0.25
-"""So long changes of the persist stage wait for their commit, at most."""
 CANCEL_SECONDS = 0.5
 """So long a stop waits for the server to answer a Cancel."""
-STEPS_BEFORE_STOP = 10
-"""A message with more consequences than that is given up for a stop, and rolled back."""
 START_OVERS = 3
 """So often in a row a refresh starts over before the server is given up."""
-
-
-class _Stopped(BaseException):
-    """A stop was asked for in the middle of a message."""
+HEARTBEAT_SECONDS = 20.0
+"""After so long a silence the server is asked for a sign of life, and has so long for it."""
 
 
 class Syncrepl:
@@ -70,6 +64,11 @@ class Syncrepl:
         store: Union[str, Store] = "sqlite",
         options: Optional[Mapping[int, Any]] = None,
         password: Optional[str] = None,
+        reconnect: Union[bool, Backoff, None] = None,
+        heartbeat: Optional[float] = HEARTBEAT_SECONDS,
+        reconcile_every: Optional[float] = None,
+        max_deletes: guard.Limit = guard.DEFAULT_LIMIT,
+        on_callback_error: OnCallbackError = None,
     ) -> None:
         """Connect, start TLS, bind, call ``bind_complete`` and start the search.
 
@@ -85,6 +84,19 @@ class Syncrepl:
             store: ``"sqlite"``, ``"shelve"``, ``"memory"``, or a store of your own.
             options: values for ``LDAPObject.set_option``, e.g. ``ldap.OPT_X_TLS_CACERTFILE``.
             password: for a simple bind, where the URL has none.
+            reconnect: whether ``poll()`` rides over lost connections and other errors that
+                pass, and with which delays; None: in the mode REFRESH_AND_PERSIST only.  The
+                constructor never waits: it raises what its first attempt meets.
+            heartbeat: seconds of silence after which the server is asked for a sign of life;
+                if it stays silent for as long again, the connection is lost.  None: never.
+            reconcile_every: seconds between refreshes without a cookie (see
+                :meth:`reconcile`); None: as the server needs it, which is daily on 389-ds and
+                never elsewhere; ``math.inf``: never.
+            max_deletes: a refresh that would delete more raises TooManyDeletes: a part of the
+                store (a float; stores of fewer than 100 entries are not guarded then), a
+                number of entries (an int), or None for no limit.
+            on_callback_error: a :class:`~syncrepl_client.delivery.RetryCallback`, or None to
+                roll back and raise.
 
         Raises:
             ConfigurationError: an argument can't be used.
@@ -98,25 +110,27 @@ class Syncrepl:
         if not isinstance(data_path, str):
             raise ConfigurationError(f"data_path is a str, not {data_path!r}")
         self._mode = mode
+        self._heartbeat = _seconds("heartbeat", heartbeat, least=0.001)
+        self._reconcile_every = _seconds("reconcile_every", reconcile_every, least=1)
+        self._max_deletes = guard.check_limit(max_deletes)
+        backoff = _backoff(reconnect, mode)
         given = None if ldap_url is None else url.parse(ldap_url)
         self.callback = callbacks.usable(callback)
-        self._closed = self._over = self._ended = self._stopping = self._polling = False
+        self._closed = self._over = self._stopping = self._polling = False
+        self._reconciling = self._deletes_allowed = False
         self._start_overs = 0
-        self._sync: Optional[Synchronization] = None
-        self._told = False
-        self._origin = Origin()
+        self._search: Optional[Search] = None
         with contextlib.ExitStack() as undo:
             self.store = open_store(store, data_path)
             undo.callback(self.store.close)
+            self._delivery = Delivery(self.store, self.callback, on_callback_error)
             self._url = self._choose_url(given, password)
             self._waker = Waker()
             undo.callback(self._waker.close)
-            self._connection = Connection(
-                self._url, self._waker, starttls=starttls, options=options or {}
-            )
-            undo.callback(self._connection.close)
-            self.callback.bind_complete(self._connection.ldap)
-            self._learn_server()
+            self._starttls, self._options = starttls, options or {}
+            self._link = Link(self._connect, self._waker, backoff)
+            undo.callback(self._link.close)
+            self._welcome()
             self._begin_search()
             undo.pop_all()
 
@@ -132,8 +146,28 @@ class Syncrepl:
             given.check_same_search(url.parse(stored))
         return given.with_password(password)
 
-    def _learn_server(self) -> None:
-        root_dse = self._connection.read_root_dse()
+    # --- the connection
+
+    def _connect(self, turn: int) -> Connection:
+        return Connection(
+            self._url,
+            self._waker,
+            starttls=self._starttls,
+            options=self._options,
+            heartbeat=self._heartbeat,
+        )
+
+    @property
+    def _connection(self) -> Connection:
+        if self._link.connection is None:
+            raise UsageError("there is no connection")
+        return self._link.connection
+
+    def _welcome(self) -> None:
+        """Do what comes between a bind and the search."""
+        connection = self._connection
+        self.callback.bind_complete(connection.ldap)
+        root_dse = connection.read_root_dse()
         controls = root_dse.get("supportedcontrol", [])
         if controls and wire.SYNC_REQUEST.encode() not in controls:
             raise SyncUnsupported(
@@ -145,7 +179,7 @@ class Syncrepl:
         self._cancels = wire.CANCEL.encode() in root_dse.get("supportedextension", [])
         self._operational: frozenset[str] = frozenset()
         if self._dialect.resume_ignores_selection and self._url.attributes:
-            self._operational = self._connection.read_operational_names(root_dse)
+            self._operational = connection.read_operational_names(root_dse)
         self._debug(f"connected to {self._url.server}, dialect {self._dialect.name}")
 
     # --- the public face
@@ -161,13 +195,16 @@ class Syncrepl:
                 long as it takes.
 
         Returns:
-            True if the search goes on (also where nothing happened), False if it is over.
+            True if the search goes on (also where nothing happened, or where the connection
+            was lost and will be made again), False if it is over.
 
         Raises:
+            TooManyDeletes: see ``max_deletes``; nothing was deleted, and the next ``poll()``
+                searches again.
             ProtocolError: the server sent what it must not; the search is over.
             StoreError: the store could not be written; nothing was committed.
             ldap.LDAPError: the connection was lost, or the server ended the search with an
-                error; the search is over.
+                error, and no retry can mend that, or ``reconnect`` is off; the search is over.
             Exception: whatever a callback raised; nothing was committed, and the next
                 ``poll()`` searches again, from the last commit on.
         """
@@ -177,11 +214,12 @@ class Syncrepl:
         try:
             if not self._over and not self._stopping:
                 self._turn(deadline)
-        except _Stopped:
+        except Stopped:
             self._abort()
-        except BaseException:
+        except BaseException as error:
             self._abort()
-            raise
+            if not isinstance(error, Exception) or not self._rides_over(error):
+                raise
         finally:
             self._polling = False
         if self._stopping and not self._over:
@@ -205,6 +243,28 @@ class Syncrepl:
         self._stopping = True
         self._waker.wake()
 
+    def reconcile(self) -> None:
+        """Have the next polls search without a cookie, and report what differs from the store.
+
+        The server then names every entry there is, so that whatever it failed to tell, now or
+        earlier, is found.  What has not changed is not reported.  The search begins at once, or
+        when the refresh that goes on is done; in the mode REFRESH_AND_PERSIST it takes the place
+        of the running one, and goes on as that did, so that no change falls between them.
+        ``refresh_done`` is called at its end.  In the mode REFRESH_ONLY, also a search that is
+        over begins anew: poll again.
+
+        May be called from any thread, from a callback, and from a signal handler.
+        """
+        if self._closed:
+            raise ClosedError("reconcile(): the client was unbound")
+        self._reconciling = True
+        self._waker.wake()
+
+    def allow_deletes(self) -> None:
+        """Let the next refresh delete whatever it has to, whatever ``max_deletes`` says."""
+        self._check_usable("allow_deletes")
+        self._deletes_allowed = True
+
     def unbind(self) -> None:
         """Close the connection and the store.  Every method raises ClosedError from then on."""
         self._check_usable("unbind")
@@ -212,7 +272,7 @@ class Syncrepl:
         with contextlib.ExitStack() as stack:
             stack.callback(self._waker.close)
             stack.callback(self.store.close)
-            stack.callback(self._connection.close)
+            stack.callback(self._link.close)
 
     def __enter__(self) -> "Syncrepl":
         self._check_usable("__enter__")
@@ -234,11 +294,11 @@ class Syncrepl:
     @property
     def refreshed(self) -> bool:
         """Whether the refresh stage is over, so that the store has equalled the answer."""
-        return self._sync is not None and not self._sync.refreshing
+        return self._search is not None and not self._search.sync.refreshing
 
     @property
     def _phase(self) -> str:
-        return "not searching" if self._sync is None else self._sync.phase.value
+        return "not searching" if self._search is None else self._search.sync.phase.value
 
     def _check_usable(self, method: str) -> None:
         if self._closed:
@@ -249,19 +309,51 @@ class Syncrepl:
                 "call please_stop() there, and go on when poll() has returned"
             )
 
-    # --- the search
+    # --- one turn: connect, search, receive, deliver, commit
 
-    def _begin_search(self, *, afresh: bool = False) -> None:
-        if self.store.exists:
-            self._origin = self.store.origin
-        cookie = None if afresh or not self._may_resume() else self._origin.cookie
+    def _turn(self, deadline: Optional[float]) -> None:
+        if not self._ready(deadline):
+            return
+        search = self._search or self._begin_search()
+        start_over = search.batch(deadline, self._interrupted, self._next_reconcile(search))
+        if self.store.in_transaction:
+            self._delivery.commit(self._next_origin(search, start_over))
+            self._link.succeeded()
+        if search.refreshed:
+            self._start_overs = 0
+            self._deletes_allowed = False
+        if start_over is not None:
+            self._start_over(start_over.reason)
+        elif search.ended:
+            self._ended(search)
+        elif self._reconciling and not search.sync.refreshing:
+            self._end_search(0)
+
+    def _interrupted(self) -> bool:
+        search = self._search
+        due = self._reconciling and search is not None and not search.sync.refreshing
+        return self._stopping or due
+
+    def _ready(self, deadline: Optional[float]) -> bool:
+        known = self._link.connection
+        if not self._link.ready(deadline, lambda: self._stopping):
+            return False
+        if self._link.connection is not known:
+            self._welcome()
+        return True
+
+    def _ended(self, search: Search) -> None:
+        """The server ended the search."""
+        if search.mode is SyncreplMode.REFRESH_AND_PERSIST and self._link.reconnects:
+            raise SearchEnded(f"the server at {self._connection.url.server} ended the search")
+        self._search = None
+        self._over = not self._reconciling
+
+    def _begin_search(self, *, afresh: bool = False) -> Search:
+        origin = self._delivery.origin
+        reconciles = self._reconciling or self._reconcile_in() <= 0
+        cookie = None if afresh or reconciles or self._doubt() else origin.cookie
         self._debug(f"searching with {'no cookie' if cookie is None else f'cookie {cookie!r}'}")
-        try:
-            self._connection.search(self._mode, cookie)
-        except ldap.LDAPError:
-            self._over = True
-            raise
-        self._create_store()
         request = Request(
             dialect=self._dialect,
             base=dn.key(self._url.base),
@@ -269,24 +361,31 @@ class Syncrepl:
             cookie=cookie,
             selection=Selection(self._url.attributes),
             operational=self._operational,
+            max_deletes=None if self._deletes_allowed else self._max_deletes,
         )
-        self._sync = Synchronization(request, self.store, self.store.named)
+        self._search = Search(self._connection, self._delivery, self._mode, request)
+        self._reconciling, self._search.reconciles = False, reconciles
+        return self._search
 
-    def _create_store(self) -> None:
-        self.store.create()
-        if self._origin.url is None:
-            self.store.begin()
-            self._commit(self._origin._replace(url=str(self._url)))
+    def _reconcile_in(self) -> float:
+        """Return in how many seconds a search without a cookie is due by the clock."""
+        every = self._reconcile_every
+        if every is None:
+            every = self._dialect.reconcile_every
+        return reconcile_in(self._delivery.origin, every, time.time())
 
-    def _may_resume(self) -> bool:
-        if self._origin.dialect != self._dialect.name or not self.store.trusted:
-            return False
-        return self._url.matches_all or not self._dialect.resume_misses_leavers
+    def _next_reconcile(self, search: Search) -> Optional[float]:
+        """See whether a reconcile is due; return until when there is none."""
+        if search.sync.refreshing:
+            return None
+        seconds = self._reconcile_in()
+        if seconds <= 0:
+            self._reconciling = True
+        return None if math.isinf(seconds) else time.monotonic() + seconds
 
     def _start_over(self, reason: str) -> None:
         self._start_overs += 1
         if self._start_overs > START_OVERS:
-            self._over = True
             raise ProtocolError(
                 f"the answer of {self._url.server} can't be completed: {reason}, "
                 f"and that {START_OVERS} times in a row"
@@ -296,151 +395,91 @@ class Syncrepl:
         self._end_search(0)
         self._begin_search(afresh=True)
 
-    # --- one turn: wait, receive, apply, commit
-
-    def _turn(self, deadline: Optional[float]) -> None:
-        if self._sync is None:  # the last turn failed in a callback, or in the store
-            self._begin_search()
-        start_over = self._batch(deadline)
-        if self.store.in_transaction:
-            self._commit(self._next_origin(start_over))
-        self._over = self._ended
-        if start_over is not None:
-            self._start_over(start_over.reason)
-
-    def _batch(self, deadline: Optional[float]) -> Optional[StartOver]:
-        """Apply what arrives until it is time to commit; return how it ends if it must."""
-        count = 0
-        ends: Optional[float] = None
-        while not self._stopping and not self._ended and count < BATCH_MESSAGES:
-            message = self._receive()
-            if message is None:
-                if ends is not None and not self._synchronization.refreshing:
-                    return self._when_idle()
-                if not self._wait(deadline, ends):
-                    return None
-                continue
-            if ends is None:
-                self.store.begin()
-                refreshing = self._synchronization.refreshing
-                ends = time.monotonic() + (REFRESH_SECONDS if refreshing else PERSIST_SECONDS)
-            count += 1
-            refreshing = self._synchronization.refreshing
-            start_over = self._apply(message)
-            if start_over is not None or refreshing != self._synchronization.refreshing:
-                return start_over
-            if count % 16 == 0 and time.monotonic() >= ends:
-                return None
-        return None
-
-    def _wait(self, deadline: Optional[float], ends: Optional[float]) -> bool:
-        """Wait for the server, until either time; return False if that has come already."""
-        until = min(filter(None, (deadline, ends)), default=None)
-        if until is not None and time.monotonic() >= until:
-            return False
-        self._connection.wait(until)
-        return True
-
-    @property
-    def _synchronization(self) -> Synchronization:
-        if self._sync is None:
-            raise UsageError("no search goes on")
-        return self._sync
-
-    def _receive(self) -> Optional[Message]:
-        try:
-            return self._connection.receive()
-        except (ldap.LDAPError, ServerError):
-            self._over = True
-            raise
-
-    def _apply(self, message: Message) -> Optional[StartOver]:
-        with contextlib.closing(self._facts(message)) as facts:
-            for number, fact in enumerate(facts):
-                if isinstance(fact, Step):
-                    if self._stopping and number >= STEPS_BEFORE_STOP:
-                        raise _Stopped
-                    self._step(fact)
-                elif isinstance(fact, RefreshDone):
-                    self._start_overs = 0
-                    self._told = True
-                    self.callback.refresh_done(self.store.items())
-                elif isinstance(fact, StartOver):
-                    return fact
-                else:
-                    self._ended = True
-        return None
-
-    def _facts(self, message: Message) -> Generator[Fact, None, None]:
-        try:
-            yield from self._synchronization.receive(message)
-        except ServerError:
-            self._over = True
-            raise
-
-    def _step(self, step: Step) -> None:
-        if step.change is not None:
-            self._told = True
-            self.callback.dispatch(step.change)
-        if step.record is not None:
-            self.store.put(step.record)
-        else:
-            self.store.remove(step.uuid)
-
-    def _when_idle(self) -> Optional[StartOver]:
-        for fact in self._synchronization.idle():
-            if isinstance(fact, StartOver):
-                return fact
-        return None
-
-    def _next_origin(self, start_over: Optional[StartOver]) -> Optional[Origin]:
+    def _next_origin(self, search: Search, start_over: Optional[StartOver]) -> Optional[Origin]:
         """Return what the store is the answer to once this batch is in it; None: as before."""
         if start_over is not None:
             # What was applied may have removed the signs that more is to come: should the new
             # search be cut short, the one after it must not resume.
-            return self._origin._replace(cookie=None)
-        if self._synchronization.refreshing:
+            return self._delivery.origin._replace(cookie=None)
+        if search.sync.refreshing:
             return None
-        return Origin(self._synchronization.cookie, self._dialect.name, str(self._url))
+        origin = self._delivery.origin
+        return origin._replace(
+            cookie=search.sync.cookie,
+            dialect=self._dialect.name,
+            url=str(self._url),
+            reconciled=time.time() if search.reconciled else origin.reconciled,
+        )
 
-    def _commit(self, origin: Optional[Origin]) -> None:
-        if origin == self._origin and self.store.trusted:
-            origin = None
-        if origin and origin.cookie and origin.cookie != self._origin.cookie:
-            self._told = True
-            self.callback.cookie_change(origin.cookie)
-        if self._told:
-            self.callback.before_commit()
-        self.store.commit(origin)
-        self._origin = origin or self._origin
-        self._told = False
+    def _doubt(self) -> bool:
+        origin = self._delivery.origin
+        if origin.dialect != self._dialect.name or not self.store.trusted:
+            return True
+        return self._dialect.resume_misses_leavers and not self._url.matches_all
+
+    # --- what goes wrong
 
     def _abort(self) -> None:
         """Undo what is not committed; the next turn begins anew from what is."""
-        self._told = self._ended = False
-        self._sync = None
         try:
-            self.store.rollback()
+            self._delivery.roll_back()
         finally:
             self._end_search(0)
 
     def _end_search(self, seconds: float) -> None:
-        with contextlib.suppress(ldap.LDAPError):  # the connection may be gone
-            self._connection.end_search(seconds, cancel=seconds > 0 and self._cancels)
+        search, self._search = self._search, None
+        if search is not None:
+            if search.reconciles and search.sync.refreshing:
+                self._reconciling = True  # as it comes to nothing
+            search.end(seconds, cancel=self._cancels)
+
+    def _rides_over(self, error: Exception) -> bool:
+        """Say whether a later turn may mend *error*, and see to it that there is one."""
+        if self._delivery.is_callbacks(error):
+            seconds = self._delivery.retry_delay()
+            if seconds is None:
+                return False
+            logger.warning("the callback failed; again in %.1f s: %r", seconds, error)
+            self._link.pause(seconds)
+            return True
+        if isinstance(error, TooManyDeletes) or not isinstance(
+            error, (ldap.LDAPError, ServerError)
+        ):
+            return False
+        if isinstance(error, ldap.LDAPError):
+            retry.mark(error)
+        if not (self._link.reconnects and retry.retriable(error)):
+            self._over = True
+            return False
+        seconds = self._link.lost()
+        logger.warning("disconnected; again in %.1f s: %s", seconds, error)
+        self.callback.disconnected(error)
+        return True
 
     def _debug(self, message: str) -> None:
-        logger.debug("%s", message)
-        try:
-            self.callback.debug(message)
-        except Exception:
-            logger.exception("the callback's debug() failed")
+        self._delivery.debug(message)
 
 
 def _deadline(timeout: Optional[float]) -> Optional[float]:
-    if timeout is None:
+    seconds = _seconds("timeout", timeout)
+    return None if seconds is None or math.isinf(seconds) else time.monotonic() + seconds
+
+
+def _seconds(name: str, value: Optional[float], *, least: float = 0) -> Optional[float]:
+    if value is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise ConfigurationError(f"timeout is a number of seconds or None, not {timeout!r}")
-    if math.isnan(timeout) or timeout < 0:
-        raise ConfigurationError(f"timeout is 0 or more seconds, or None, not {timeout!r}")
-    return None if math.isinf(timeout) else time.monotonic() + timeout
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigurationError(f"{name} is a number of seconds or None, not {value!r}")
+    if math.isnan(value) or value < least:
+        raise ConfigurationError(f"{name} is {least} or more seconds, or None, not {value!r}")
+    return value
+
+
+def _backoff(reconnect: Union[bool, Backoff, None], mode: SyncreplMode) -> Optional[Backoff]:
+    if isinstance(reconnect, Backoff):
+        return reconnect
+    if reconnect is None:
+        reconnect = mode is SyncreplMode.REFRESH_AND_PERSIST
+    if not isinstance(reconnect, bool):
+        raise ConfigurationError(f"reconnect is True, False, None or a Backoff, not {reconnect!r}")
+    return Backoff() if reconnect else None

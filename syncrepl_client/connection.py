@@ -9,6 +9,7 @@ wake-up socket, and libldap is asked for what has arrived, with timeout 0.
 import contextlib
 import errno
 import logging
+import math
 import os
 import select
 import socket
@@ -24,6 +25,7 @@ from ldap.extop import ExtendedRequest
 
 from . import wire
 from .exceptions import ConfigurationError, ProtocolError, SyncUnsupported
+from .heartbeat import Heartbeat
 from .messages import Message
 from .modes import SyncreplMode
 from .url import SearchUrl
@@ -64,6 +66,15 @@ def _hint_at_certificate(error: ldap.LDAPError) -> None:
         )
 
 
+def wait_for(deadline: Optional[float], *descriptors: int) -> None:
+    """Wait until there is something to read on one of *descriptors*, or *deadline* comes."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+    poll.poll(left)
+
+
 class Waker:
     """Ends a wait from another thread, or from a signal handler."""
 
@@ -77,6 +88,18 @@ class Waker:
         """End the wait that goes on, or the next one."""
         with contextlib.suppress(BlockingIOError):  # full of wake-ups: it is awake
             self._sender.send(b"\0")
+
+    def wait(self, deadline: Optional[float], *descriptors: int) -> None:
+        """Wait for a wake-up, for something to read on one of *descriptors*, or until *deadline*.
+
+        Args:
+            deadline: by ``time.monotonic()``; None waits for as long as it takes.
+            descriptors: further ones to wait for.
+        """
+        wait_for(deadline, self.receiver.fileno(), *descriptors)
+        with contextlib.suppress(BlockingIOError):
+            while self.receiver.recv(4096):
+                pass
 
     def close(self) -> None:
         """Close the sockets."""
@@ -93,9 +116,23 @@ class Connection:
     """
 
     def __init__(
-        self, url: SearchUrl, waker: Waker, *, starttls: bool, options: Mapping[int, Any]
+        self,
+        url: SearchUrl,
+        waker: Waker,
+        *,
+        starttls: bool,
+        options: Mapping[int, Any],
+        heartbeat: Optional[float] = None,
     ) -> None:
         """Connect, start TLS and bind.
+
+        Args:
+            url: where to, and as whom.
+            waker: ends a wait.
+            starttls: start TLS before the bind.
+            options: for ``LDAPObject.set_option``, on top of the defaults.
+            heartbeat: seconds of silence after which the server is asked for a sign of life;
+                None for never.
 
         Raises:
             ConfigurationError: an option can't be set.
@@ -104,6 +141,8 @@ class Connection:
         self.url = url
         self._waker = waker
         self._search: Optional[int] = None
+        self._question: Optional[int] = None
+        self._heartbeat = Heartbeat(heartbeat, time.monotonic())
         self.ldap = ldap.initialize(url.server)
         try:
             self._set_options(options)
@@ -173,7 +212,7 @@ class Connection:
             if raw is None:
                 if time.monotonic() >= deadline:
                     raise self._timed_out(f"the reading of {base!r}")
-                self._wait(deadline, heed_waker=False)
+                wait_for(deadline, self._descriptor())
             elif raw.type == ldap.RES_SEARCH_ENTRY:
                 entries.update((name.lower(), values) for name, values in raw.data[0][1].items())
             elif raw.type == ldap.RES_SEARCH_RESULT:
@@ -194,6 +233,7 @@ class Connection:
         """
         url = self.url
         control = RequestControl(wire.SYNC_REQUEST, True, wire.sync_request(mode, cookie))
+        self._heartbeat.heard(time.monotonic())
         try:
             self._search = self.ldap.search_ext(
                 url.base, url.scope, url.filter, list(url.attributes) or None, serverctrls=[control]
@@ -225,6 +265,7 @@ class Connection:
                 raise ProtocolError(f"the server sent a name that is not UTF-8: {error}") from error
             if raw is None:
                 return None
+            self._heartbeat.heard(time.monotonic())
             if raw.type == ldap.RES_SEARCH_RESULT:
                 self._search = None
             decoded = wire.decode(raw)
@@ -252,18 +293,47 @@ class Connection:
     def wait(self, deadline: Optional[float]) -> None:
         """Wait until something may have arrived, somebody calls the waker, or *deadline*.
 
+        Call :meth:`receive` first: it must have returned None.
+
         Args:
             deadline: by ``time.monotonic()``; None waits for as long as it takes.
-        """
-        self._wait(deadline, heed_waker=True)
 
-    def _wait(self, deadline: Optional[float], *, heed_waker: bool) -> None:
-        poll = select.poll()
-        poll.register(self._descriptor(), select.POLLIN)
-        if heed_waker:
-            poll.register(self._waker.receiver, select.POLLIN)
-        left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-        poll.poll(left)
+        Raises:
+            ldap.SERVER_DOWN: the server has been silent for too long, though it was asked.
+        """
+        self._beat()
+        until = self._heartbeat.next
+        until = until if deadline is None else min(deadline, until)
+        self._waker.wait(None if math.isinf(until) else until, self._descriptor())
+
+    def _beat(self) -> None:
+        """Ask a server that has been silent for a while for its root DSE, give up a dead one."""
+        if self._question is not None and self._answered(self._question):
+            self._question = None
+            self._heartbeat.heard(time.monotonic())
+        now = time.monotonic()
+        if self._heartbeat.is_due(now):
+            if self._question is None:
+                self._question = self.ldap.search_ext("", ldap.SCOPE_BASE, attrlist=["1.1"])
+            self._heartbeat.asked(now)
+        elif self._heartbeat.is_overdue(now):
+            raise ldap.SERVER_DOWN(
+                {
+                    "desc": "Can't contact LDAP server",
+                    "info": f"{self.url.server} has been silent for too long, also when asked",
+                }
+            )
+
+    def _answered(self, question: int) -> bool:
+        try:
+            raw = self._next(question)
+            while raw is not None and raw.type != ldap.RES_SEARCH_RESULT:
+                raw = self._next(question)
+        except (ldap.SERVER_DOWN, ldap.TIMEOUT):
+            raise
+        except ldap.LDAPError:  # a refusal is a sign of life as well
+            return True
+        return raw is not None
 
     def end_search(self, seconds: float, *, cancel: bool) -> None:
         """End the search, whatever it still has to say is thrown away.
@@ -291,7 +361,7 @@ class Connection:
             except (UnicodeDecodeError, MemoryError, ldap.DECODING_ERROR):
                 continue  # nothing of it is used
             if raw is None:
-                self._wait(deadline, heed_waker=False)
+                wait_for(deadline, self._descriptor())
             elif raw.type == ldap.RES_SEARCH_RESULT:
                 break
         else:

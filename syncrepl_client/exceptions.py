@@ -9,7 +9,14 @@ unchanged, as does whatever a callback raises.
 
 
 class SyncreplError(Exception):
-    """Base of every error that this library defines."""
+    """Base of every error that this library defines.
+
+    Attributes:
+        retriable: whether another attempt, later or on another server, may fare better.  The
+            ``ldap.LDAPError`` that comes through a client's method has this attribute too.
+    """
+
+    retriable = False
 
 
 class UsageError(SyncreplError):
@@ -46,6 +53,27 @@ class SyncUnsupported(ServerError):
 
 class ProtocolError(ServerError):
     """The server sent something malformed, or illegal at this point."""
+
+
+class TooManyDeletes(ServerError):
+    """A refresh would delete more entries than ``max_deletes`` allows; none was deleted.
+
+    Attributes:
+        deletes: how many it would delete.
+        entries: how many the store has.
+    """
+
+    def __init__(self, message: str, *, deletes: int, entries: int) -> None:
+        """Say so."""
+        super().__init__(message)
+        self.deletes = deletes
+        self.entries = entries
+
+
+class SearchEnded(ServerError):
+    """The server ended the search in the persist stage, without an error."""
+
+    retriable = True
 
 
 class StoreError(SyncreplError):

@@ -15,6 +15,7 @@ from .attributes import Selection
 from .changes import ChangeKind, Phase
 from .dialect import Dialect, prunes
 from .exceptions import ProtocolError
+from .guard import Limit, check_deletes
 from .messages import (
     Attributes,
     Done,
@@ -41,6 +42,7 @@ class Request(NamedTuple):
         selection: which attributes were asked for.
         operational: names of the server's operational attributes, in lower case; needed
             where the dialect leaves them out on resume.
+        max_deletes: how much of the store the refresh may delete.
     """
 
     dialect: Dialect
@@ -49,6 +51,7 @@ class Request(NamedTuple):
     cookie: Optional[bytes] = None
     selection: Selection = Selection(())
     operational: Collection[str] = ()
+    max_deletes: Limit = None
 
 
 # --- what comes out
@@ -390,6 +393,12 @@ class Synchronization:
             cookie_moved=self._cookie != self.request.cookie,
         )
 
+    def _guard(self, *, unnamed: bool) -> None:
+        if self.request.max_deletes is not None:
+            leavers = self._named.count_leavers(unnamed=unnamed)
+            if leavers:  # to count the store takes time that an empty answer shall not cost
+                check_deletes(self.request.max_deletes, leavers, len(self._view))
+
     def _end_refresh(self, deletes: bool) -> Iterator[Fact]:
         resumed = self.request.cookie is not None
         if self._named.unknown():
@@ -398,7 +407,9 @@ class Synchronization:
             yield StartOver("the server named entries as present that the store does not have")
             return
         incomplete = self._placement.incomplete if resumed else None
-        for record in self._named.leavers(unnamed=self._prune or self._prunes(deletes=deletes)):
+        unnamed = self._prune or self._prunes(deletes=deletes)
+        self._guard(unnamed=unnamed)
+        for record in self._named.leavers(unnamed=unnamed):
             yield self._placement.leave(record)
             if resumed and dn.is_live(record.key) and any(self._placement.movable(record.key)):
                 incomplete = f"{record.dn!r} left the result, and entries below it did not"

@@ -32,6 +32,9 @@ class View(Protocol):
     def has_displaced(self) -> bool:
         """Say whether any entry is displaced."""
 
+    def __len__(self) -> int:
+        """Return the number of live entries."""
+
 
 class Named(Protocol):
     """The UUIDs that a refresh has named so far, kept where memory need not grow for them."""

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How long to wait before the next attempt: a pure object, without a clock of its own."""
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Callable
+
+from .exceptions import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Capped exponential delays, with jitter: a restarted server isn't met by all at once.
+
+    Attributes:
+        initial: seconds before the first new attempt.
+        factor: by how much each delay is longer than the one before.
+        maximum: seconds that no delay exceeds.
+        jitter: the part of each delay, 0 to 1, that is left to chance: with 0.5, a delay of
+            4 s becomes one between 2 and 4 s.
+    """
+
+    initial: float = 1.0
+    factor: float = 2.0
+    maximum: float = 60.0
+    jitter: float = 0.5
+
+    def __post_init__(self) -> None:
+        """See that delays are finite, and do not shrink.
+
+        Raises:
+            ConfigurationError: they are not.
+        """
+        numbers = (self.initial, self.factor, self.maximum, self.jitter)
+        if not all(math.isfinite(number) for number in numbers):
+            raise ConfigurationError(f"the numbers of a Backoff are finite, not {self!r}")
+        if self.initial < 0 or self.maximum < 0 or self.factor < 1 or not 0 <= self.jitter <= 1:
+            raise ConfigurationError(
+                f"{self!r}: initial and maximum are 0 or more, factor is 1 or more, "
+                "jitter is from 0 to 1"
+            )
+
+    def delay(self, attempt: int, chance: Callable[[], float] = random.random) -> float:
+        """Return the seconds to wait before that *attempt*.
+
+        Args:
+            attempt: how many have failed in a row, from 1 on.
+            chance: returns a number from 0 to 1.
+        """
+        if not self.initial:
+            return 0.0
+        power = attempt - 1
+        if self.factor > 1:  # the cap is reached by then, and a higher power may overflow
+            reached = math.log(max(self.maximum / self.initial, 1.0), self.factor)
+            power = min(power, math.ceil(reached))
+        whole = min(self.initial * self.factor**power, self.maximum)
+        return whole * (1 - self.jitter * chance())

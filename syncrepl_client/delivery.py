@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Delivery: what happened is told, then stored, then committed with its cookie.
+
+The only place that calls a callback about changes, and the only one that commits.  What a
+callback raises is remembered as its own: an ``ldap.SERVER_DOWN`` of the program's other
+connection is not one of ours.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional, Union
+
+from .backoff import Backoff
+from .changes import Change
+from .exceptions import ConfigurationError
+from .placement import Step
+from .store import Origin, Store
+
+logger = logging.getLogger(__name__)
+
+DeadLetter = Callable[[Change, Exception], object]
+
+
+@dataclass(frozen=True)
+class RetryCallback:
+    """What to do where a callback fails: try again, then perhaps hand the change over.
+
+    Each failure rolls the transaction back; after a delay the same changes are delivered
+    again.  Nothing is dropped: a change that goes on failing is handed over, or raised.
+
+    Attributes:
+        retries: how often to try again.
+        backoff: how long to wait before each new attempt.
+        dead_letter: called with a change that failed once more than *retries*, and its
+            exception, in place of the callback; the change then counts as delivered, and what
+            the callback wrote into the store's database for it is undone.  It runs in the
+            open transaction; what it raises is the callback's error.  None: the exception goes
+            through ``poll()``.  Only a change can be handed over: what ``refresh_done``,
+            ``cookie_change`` or ``before_commit`` raise goes through after the last retry.
+    """
+
+    retries: int = 5
+    backoff: Backoff = field(default_factory=Backoff)
+    dead_letter: Optional[DeadLetter] = None
+
+    def __post_init__(self) -> None:
+        """See that the attributes are what they should be.
+
+        Raises:
+            ConfigurationError: they aren't.
+        """
+        if type(self.retries) is not int or self.retries < 0:
+            raise ConfigurationError(f"retries is an int, 0 or more, not {self.retries!r}")
+        if self.dead_letter is not None and not callable(self.dead_letter):
+            raise ConfigurationError("dead_letter is a function of a change and an exception")
+
+
+OnCallbackError = Union[RetryCallback, None]
+
+
+class Delivery:
+    """One transaction at a time, and the callback that hears of it first.
+
+    Attributes:
+        store: the open store.
+        origin: whose answer is committed.
+    """
+
+    def __init__(self, store: Store, callback: Any, policy: OnCallbackError) -> None:
+        """Begin with what *store* holds."""
+        if policy is not None and not isinstance(policy, RetryCallback):
+            raise ConfigurationError(
+                f"on_callback_error is None (raise) or a RetryCallback, not {policy!r}"
+            )
+        self.store = store
+        self.callback = callback
+        self.origin = store.origin if store.exists else Origin()
+        self._policy = policy
+        self._failure: Optional[BaseException] = None
+        self._failed_at: Optional[bytes] = None
+        self._failures: Counter[Optional[bytes]] = Counter()
+        self._told = False
+
+    def create_store(self, url: str) -> None:
+        """Make the store where it does not exist, and have it remember *url*."""
+        self.store.create()
+        self.origin = self.store.origin
+        if self.origin.url is None:
+            self.store.begin()
+            self._commit(self.origin._replace(url=url))
+
+    # --- a transaction
+
+    def step(self, step: Step) -> None:
+        """Tell of a change, then store it."""
+        if step.change is not None:
+            self._told = True
+            self._dispatch(step.uuid, step.change)
+        if step.record is not None:
+            self.store.put(step.record)
+        else:
+            self.store.remove(step.uuid)
+
+    def _dispatch(self, uuid: bytes, change: Change) -> None:
+        policy = self._policy
+        if policy is None or policy.dead_letter is None:
+            self._call(uuid, self.callback.dispatch, change)
+            return
+        try:
+            with self.store.savepoint():
+                self.callback.dispatch(change)
+        except Exception as error:
+            if self._failures[uuid] < policy.retries:
+                self._failed(uuid, error)
+                raise
+            logger.exception("a change goes to the dead letters: %s", describe(change))
+            self._call(uuid, policy.dead_letter, change, error)
+
+    def refresh_done(self) -> None:
+        """Tell that the store equals the server's answer."""
+        self._told = True
+        self._call(None, self.callback.refresh_done, self.store.items())
+
+    def commit(self, origin: Optional[Origin]) -> None:
+        """Commit the open transaction, and *origin* with it; None: it stays as it was."""
+        if origin == self.origin and self.store.trusted:
+            origin = None
+        if origin and origin.cookie and origin.cookie != self.origin.cookie:
+            self._told = True
+            self._call(None, self.callback.cookie_change, origin.cookie)
+        if self._told:
+            self._call(None, self.callback.before_commit)
+        self._commit(origin)
+        self._failures.clear()
+
+    def _commit(self, origin: Optional[Origin]) -> None:
+        self.store.commit(origin)
+        self.origin = origin or self.origin
+        self._told = False
+
+    def roll_back(self) -> None:
+        """Undo what is not committed."""
+        self._told = False
+        self.store.rollback()
+
+    # --- errors of the callback
+
+    def _call(self, uuid: Optional[bytes], method: Callable[..., object], *args: Any) -> None:
+        try:
+            method(*args)
+        except Exception as error:
+            self._failed(uuid, error)
+            raise
+
+    def _failed(self, uuid: Optional[bytes], error: Exception) -> None:
+        self._failure, self._failed_at = error, uuid
+
+    def is_callbacks(self, error: BaseException) -> bool:
+        """Say whether *error* was raised by the callback."""
+        return error is self._failure
+
+    def retry_delay(self) -> Optional[float]:
+        """Return the seconds to wait before the callback is tried again; None: it is not."""
+        uuid = self._failed_at
+        self._failures[uuid] += 1
+        policy = self._policy
+        if policy is None or self._failures[uuid] > policy.retries:
+            self._failures.clear()
+            return None
+        return policy.backoff.delay(self._failures[uuid])
+
+    def debug(self, message: str) -> None:
+        """Hand on what the client does; what the callback raises is logged, and that is all."""
+        logger.debug("%s", message)
+        try:
+            self.callback.debug(message)
+        except Exception:
+            logger.exception("the callback's debug() failed")
+
+
+def describe(change: Change) -> Mapping[str, Any]:
+    """Return what may be logged of a change: not the values, which are people's data."""
+    return {
+        "kind": change.kind.value,
+        "uuid": str(change.uuid),
+        "dn": change.new_dn or change.old_dn,
+    }

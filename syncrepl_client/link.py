@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The link to the servers: a connection that is lost and made again, one server after another.
+
+The first one is made by the caller's own thread, which hears at once what is wrong.  Later
+ones are made by a thread of their own, as connect, TLS and bind may each take their time, and
+``poll()`` has promised to return.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from typing import Callable, Optional
+
+import ldap
+
+from .backoff import Backoff
+from .connection import Connection, Waker
+
+logger = logging.getLogger(__name__)
+
+Opener = Callable[[int], Connection]
+"""Makes a connection; the number says how many servers to pass over, in turn."""
+
+
+class Opening:
+    """A connection in the making, in a thread of its own."""
+
+    def __init__(self, opener: Opener, turn: int, waker: Waker) -> None:
+        """Begin."""
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self._connection: Optional[Connection] = None
+        self._error: Optional[BaseException] = None
+        self._waker = waker
+        self.done = False
+        threading.Thread(
+            target=self._run, args=(opener, turn), name="syncrepl-connect", daemon=True
+        ).start()
+
+    def _run(self, opener: Opener, turn: int) -> None:
+        connection, error = None, None
+        try:
+            connection = opener(turn)
+        except BaseException as caught:  # noqa: BLE001 - raised again by result()
+            error = caught
+        with self._lock:
+            self._connection, self._error, self.done = connection, error, True
+            if not self._abandoned:
+                self._waker.wake()
+            elif connection is not None:
+                connection.close()
+
+    def result(self) -> Connection:
+        """Return the connection, or raise what was in its way; only once it is done."""
+        if self._connection is None:
+            raise self._error or RuntimeError("the connection is still being made")
+        return self._connection
+
+    def abandon(self) -> None:
+        """Close the connection as soon as there is one; nobody waits for it any more."""
+        with self._lock:
+            self._abandoned = True
+            if self._connection is not None:
+                self._connection.close()
+
+
+class Link:
+    """At most one connection.
+
+    Attributes:
+        connection: the one there is; None while it is lost.
+    """
+
+    def __init__(self, opener: Opener, waker: Waker, backoff: Optional[Backoff]) -> None:
+        """Connect.
+
+        Args:
+            opener: makes a connection.
+            waker: ends a wait.
+            backoff: how long to wait before a lost connection is made again; None: never.
+
+        Raises:
+            ldap.LDAPError: no server can be reached, or it refuses.
+        """
+        self._opener = opener
+        self._waker = waker
+        self._backoff = backoff
+        self._opening: Optional[Opening] = None
+        self._attempts = 0
+        self._turn = 0
+        self._resume = 0.0
+        self.connection: Optional[Connection] = opener(0)
+
+    @property
+    def reconnects(self) -> bool:
+        """Whether a lost connection is made again."""
+        return self._backoff is not None
+
+    def pause(self, seconds: float) -> None:
+        """Have :meth:`ready` wait so long before the next attempt."""
+        self._resume = time.monotonic() + seconds
+
+    def lost(self) -> float:
+        """Close the connection, and try the next server after a while.
+
+        Returns:
+            how many seconds that is.
+        """
+        self.close()
+        self._attempts += 1
+        self._turn += 1
+        seconds = 0.0 if self._backoff is None else self._backoff.delay(self._attempts)
+        self.pause(seconds)
+        return seconds
+
+    def succeeded(self) -> None:
+        """Note that the connection has been of use: the next delay is the first one again."""
+        self._attempts = 0
+
+    def ready(self, deadline: Optional[float], stopping: Callable[[], bool]) -> bool:
+        """Wait for the end of a pause, then for a connection.
+
+        Args:
+            deadline: by ``time.monotonic()``; None waits for as long as it takes.
+            stopping: says whether to give up; asked after each wake-up.
+
+        Returns:
+            False if the deadline or a stop came first.
+
+        Raises:
+            ldap.LDAPError: the connection could not be made; call :meth:`lost`, or give up.
+        """
+        while not stopping():
+            now = time.monotonic()
+            until = deadline
+            if now < self._resume:
+                until = self._resume if deadline is None else min(deadline, self._resume)
+            elif self.connection is not None:
+                return True
+            elif self._opening is None:
+                self._opening = Opening(self._opener, self._turn, self._waker)
+            elif self._opening.done:
+                opening, self._opening = self._opening, None
+                self.connection = opening.result()
+                return True
+            if deadline is not None and now >= deadline:
+                return False
+            self._waker.wait(until)
+        return False
+
+    def close(self) -> None:
+        """Close what there is, and what is in the making."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.abandon()
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            with contextlib.suppress(ldap.LDAPError):  # lost already
+                connection.close()
