@@ -90,7 +90,7 @@ def dispatch(callback: Any, change: Change) -> None:
             callback.record_change(new_dn, old, new)
     elif kind is ChangeKind.DELETE:
         callback.record_delete(old_dn)
-    else:
+    elif callable(getattr(callback, "record_reference", None)):
         callback.record_reference(_urls(old), _urls(new))
 
 
@@ -154,7 +154,12 @@ class LoggingCallback(BaseCallback):
         self.logger.debug("%s", message)
 
 
-_METHODS = tuple(name for name in vars(BaseCallback) if not name.startswith("_"))
+OPTIONAL = frozenset(("record_reference", "disconnected"))
+"""What a callback that is no BaseCallback may do without."""
+
+_METHODS = tuple(
+    name for name in vars(BaseCallback) if not name.startswith("_") and name not in OPTIONAL
+)
 
 
 def usable(callback: Any) -> Any:

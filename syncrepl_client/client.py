@@ -32,6 +32,7 @@ from .exceptions import (
 from .link import Link
 from .modes import SyncreplMode
 from .protocol import Request, StartOver
+from .resumption import reconcile_in
 from .search import Search, Stopped
 from .store import Origin, Store, open_store
 
@@ -453,7 +454,8 @@ class Syncrepl:
             return False
         seconds = self._link.lost()
         logger.warning("disconnected; again in %.1f s: %s", seconds, error)
-        self.callback.disconnected(error)
+        if callable(getattr(self.callback, "disconnected", None)):
+            self.callback.disconnected(error)
         return True
 
     def _debug(self, message: str) -> None:

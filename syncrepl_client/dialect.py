@@ -28,6 +28,9 @@ class Dialect:
     lossy_set: Optional[int] = None
     """A set of that many deleted UUIDs was flushed in mid-delete: the next one is lost."""
 
+    reconcile_every: Optional[float] = None
+    """Resumes leave changes out: search without a cookie so often (seconds)."""
+
     newcookie_ends_refresh: bool = False
     """In refreshAndPersist mode a newcookie may stand for the end of the refresh stage."""
 
@@ -38,6 +41,7 @@ DS389 = Dialect(
     resume_ignores_selection=True,
     resume_misses_leavers=True,
     lossy_set=50,
+    reconcile_every=24 * 3600.0,
 )
 APACHEDS = Dialect("ApacheDS", newcookie_ends_refresh=True)
 OTHER = Dialect("other")
