@@ -48,11 +48,8 @@ class Backoff:
             attempt: how many have failed in a row, from 1 on.
             chance: returns a number from 0 to 1.
         """
-        if not self.initial:
-            return 0.0
-        power = attempt - 1
-        if self.factor > 1:  # the cap is reached by then, and a higher power may overflow
-            reached = math.log(max(self.maximum / self.initial, 1.0), self.factor)
-            power = min(power, math.ceil(reached))
-        whole = min(self.initial * self.factor**power, self.maximum)
+        try:
+            whole = min(self.initial * self.factor ** (attempt - 1), self.maximum)
+        except OverflowError:
+            whole = self.maximum
         return whole * (1 - self.jitter * chance())

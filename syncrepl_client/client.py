@@ -51,7 +51,6 @@ class Syncrepl:
 
     Attributes:
         store: the open data store.
-        callback: the callback object.
     """
 
     def __init__(
@@ -116,7 +115,7 @@ class Syncrepl:
         self._max_deletes = guard.check_limit(max_deletes)
         backoff = _backoff(reconnect, mode)
         given = None if ldap_url is None else url.parse(ldap_url)
-        self.callback = callbacks.usable(callback)
+        usable = callbacks.usable(callback)
         self._closed = self._over = self._stopping = self._polling = False
         self._reconciling = self._deletes_allowed = False
         self._start_overs = 0
@@ -124,7 +123,7 @@ class Syncrepl:
         with contextlib.ExitStack() as undo:
             self.store = open_store(store, data_path)
             undo.callback(self.store.close)
-            self._delivery = Delivery(self.store, self.callback, on_callback_error)
+            self._delivery = Delivery(self.store, usable, on_callback_error)
             self._url = self._choose_url(given, password)
             self._waker = Waker()
             undo.callback(self._waker.close)
@@ -291,6 +290,15 @@ class Syncrepl:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "over" if self._over else self._phase
         return f"<Syncrepl {self._url}, {self._mode.name}, {state}>"
+
+    @property
+    def callback(self) -> Any:
+        """The callback object; another one may take its place between two polls."""
+        return self._delivery.callback
+
+    @callback.setter
+    def callback(self, callback: Any) -> None:
+        self._delivery.callback = callbacks.usable(callback)
 
     @property
     def refreshed(self) -> bool:

@@ -63,7 +63,7 @@ class TooManyDeletes(ServerError):
         entries: how many the store has.
     """
 
-    def __init__(self, message: str, *, deletes: int, entries: int) -> None:
+    def __init__(self, message: str, *, deletes: int = 0, entries: int = 0) -> None:
         """Say so."""
         super().__init__(message)
         self.deletes = deletes

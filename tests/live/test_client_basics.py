@@ -987,7 +987,7 @@ def test_the_server_goes_away_and_comes_back(run_server: Any, data_path: str) ->
     server = run_server(Slapd, sessionlog=10)
     url = f"{server.url}/{server.suffix}??sub"
     recorder = Recorder()
-    with Syncrepl(data_path, recorder, PERSIST, url) as client:
+    with Syncrepl(data_path, recorder, PERSIST, url, reconnect=False) as client:
         poll_until(client, recorder, "commit")
         server.stop()
         with pytest.raises(ldap.SERVER_DOWN):
