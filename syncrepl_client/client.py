@@ -5,30 +5,30 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Optional, Union
 
 import ldap
 import ldapurl
 
-from . import callbacks, dialect, dn, url, wire
+from . import callbacks, dn, server, url
 from .attributes import Selection
 from .connection import Connection, Waker
-from .dialect import Dialect
 from .exceptions import (
     ClosedError,
     ConfigurationError,
     LDAPUrlError,
     ProtocolError,
     ServerError,
-    SyncUnsupported,
     UsageError,
 )
 from .messages import Message
 from .modes import SyncreplMode
 from .placement import Step
-from .protocol import Fact, RefreshDone, Request, StartOver, Synchronization
+from .protocol import Fact, RefreshDone, Request, SearchAgain, StartOver, Synchronization
+from .resumption import doubt
 from .store import Origin, Store, open_store
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,16 @@ STEPS_BEFORE_STOP = 10
 """A message with more consequences than that is given up for a stop, and rolled back."""
 START_OVERS = 3
 """So often in a row a refresh starts over before the server is given up."""
+SEARCHES_AGAIN = 3
+"""So often in a row a search is sent again for a change that may be lost (389-ds)."""
+SETTLE_SECONDS = 1.0
+"""So long after a refresh 389-ds is asked whether there was a change that it did not tell."""
+GAP_SECONDS = 0.5
+"""So much longer a commit waits for a change whose number its cookie passed by (389-ds)."""
+
+
+Redo = Union[StartOver, SearchAgain]
+"""A fact that ends a search which another one must follow."""
 
 
 class _Stopped(BaseException):
@@ -101,7 +111,8 @@ class Syncrepl:
         given = None if ldap_url is None else url.parse(ldap_url)
         self.callback = callbacks.usable(callback)
         self._closed = self._over = self._ended = self._stopping = self._polling = False
-        self._start_overs = 0
+        self._start_overs = self._searches_again = 0
+        self._settle_at = 0.0
         self._sync: Optional[Synchronization] = None
         self._told = False
         self._origin = Origin()
@@ -116,7 +127,8 @@ class Syncrepl:
             )
             undo.callback(self._connection.close)
             self.callback.bind_complete(self._connection.ldap)
-            self._learn_server()
+            self._server = server.probe(self._connection, self._url)
+            self._debug(f"connected to {self._url.server}, dialect {self._server.dialect.name}")
             self._begin_search()
             undo.pop_all()
 
@@ -131,22 +143,6 @@ class Syncrepl:
         elif stored is not None:
             given.check_same_search(url.parse(stored))
         return given.with_password(password)
-
-    def _learn_server(self) -> None:
-        root_dse = self._connection.read_root_dse()
-        controls = root_dse.get("supportedcontrol", [])
-        if controls and wire.SYNC_REQUEST.encode() not in controls:
-            raise SyncUnsupported(
-                f"the server at {self._url.server} has no content synchronization (RFC 4533): on "
-                "OpenLDAP, load and add the overlay syncprov; on 389-ds, enable the plug-ins "
-                "'Retro Changelog' and 'Content Synchronization'"
-            )
-        self._dialect: Dialect = dialect.detect(root_dse)
-        self._cancels = wire.CANCEL.encode() in root_dse.get("supportedextension", [])
-        self._operational: frozenset[str] = frozenset()
-        if self._dialect.resume_ignores_selection and self._url.attributes:
-            self._operational = self._connection.read_operational_names(root_dse)
-        self._debug(f"connected to {self._url.server}, dialect {self._dialect.name}")
 
     # --- the public face
 
@@ -251,10 +247,11 @@ class Syncrepl:
 
     # --- the search
 
-    def _begin_search(self, *, afresh: bool = False) -> None:
+    def _begin_search(self, *, afresh: bool = False, again: int = 0) -> None:
         if self.store.exists:
             self._origin = self.store.origin
-        cookie = None if afresh or not self._may_resume() else self._origin.cookie
+        self._searches_again = again
+        cookie = None if afresh or self._doubts_cookie() else self._origin.cookie
         self._debug(f"searching with {'no cookie' if cookie is None else f'cookie {cookie!r}'}")
         try:
             self._connection.search(self._mode, cookie)
@@ -263,12 +260,13 @@ class Syncrepl:
             raise
         self._create_store()
         request = Request(
-            dialect=self._dialect,
+            dialect=self._server.dialect,
             base=dn.key(self._url.base),
             subtree=self._url.scope == ldap.SCOPE_SUBTREE,
             cookie=cookie,
             selection=Selection(self._url.attributes),
-            operational=self._operational,
+            operational=self._server.operational,
+            watch=again < SEARCHES_AGAIN,
         )
         self._sync = Synchronization(request, self.store, self.store.named)
 
@@ -278,10 +276,19 @@ class Syncrepl:
             self.store.begin()
             self._commit(self._origin._replace(url=str(self._url)))
 
-    def _may_resume(self) -> bool:
-        if self._origin.dialect != self._dialect.name or not self.store.trusted:
-            return False
-        return self._url.matches_all or not self._dialect.resume_misses_leavers
+    def _doubts_cookie(self) -> bool:
+        reason = doubt(self._origin, self._server, self._url, self.store.trusted)
+        # The changelog goes on, and so do we: its ends are right for the first search only.
+        self._server = replace(self._server, first_change=None, last_change=None)
+        if reason is not None:
+            logger.info("the stored cookie is not used: %s", reason)
+            self._debug(f"the stored cookie is not used: {reason}")
+        return reason is not None
+
+    def _search_again(self, reason: str) -> None:
+        logger.info("searching again: %s", reason)
+        self._end_search(0)
+        self._begin_search(again=self._searches_again + 1)
 
     def _start_over(self, reason: str) -> None:
         self._start_overs += 1
@@ -301,23 +308,33 @@ class Syncrepl:
     def _turn(self, deadline: Optional[float]) -> None:
         if self._sync is None:  # the last turn failed in a callback, or in the store
             self._begin_search()
-        start_over = self._batch(deadline)
+        fact = self._batch(deadline)
         if self.store.in_transaction:
-            self._commit(self._next_origin(start_over))
+            if self._stopping and self._synchronization.gap:
+                raise _Stopped  # the cookie may cover what did not come yet
+            self._commit(self._next_origin(fact))
         self._over = self._ended
-        if start_over is not None:
-            self._start_over(start_over.reason)
+        if isinstance(fact, StartOver):
+            self._start_over(fact.reason)
+        elif isinstance(fact, SearchAgain):
+            self._search_again(fact.reason)
 
-    def _batch(self, deadline: Optional[float]) -> Optional[StartOver]:
+    def _batch(self, deadline: Optional[float]) -> Optional[Redo]:
         """Apply what arrives until it is time to commit; return how it ends if it must."""
         count = 0
         ends: Optional[float] = None
-        while not self._stopping and not self._ended and count < BATCH_MESSAGES:
+        while not self._stopping and not self._ended:
             message = self._receive()
             if message is None:
                 if ends is not None and not self._synchronization.refreshing:
-                    return self._when_idle()
-                if not self._wait(deadline, ends):
+                    if self._may_commit(ends):
+                        return self._first(self._synchronization.idle())
+                    self._connection.wait(ends + GAP_SECONDS)
+                elif ends is None and self._settles():
+                    fact = self._first(self._synchronization.settle(self._last_change()))
+                    if fact is not None:
+                        return fact
+                elif not self._wait(deadline, ends):
                     return None
                 continue
             if ends is None:
@@ -326,18 +343,39 @@ class Syncrepl:
                 ends = time.monotonic() + (REFRESH_SECONDS if refreshing else PERSIST_SECONDS)
             count += 1
             refreshing = self._synchronization.refreshing
-            start_over = self._apply(message)
-            if start_over is not None or refreshing != self._synchronization.refreshing:
-                return start_over
-            if count % 16 == 0 and time.monotonic() >= ends:
+            fact = self._apply(message)
+            if fact is not None or refreshing != self._synchronization.refreshing:
+                return fact
+            enough = count >= BATCH_MESSAGES or (count % 16 == 0 and time.monotonic() >= ends)
+            if enough and self._may_commit(ends):
                 return None
         return None
+
+    def _may_commit(self, ends: float) -> bool:
+        """Say whether the cookie covers nothing that is still to come, as far as can be known."""
+        if self._synchronization.gap:
+            if time.monotonic() < ends + GAP_SECONDS:
+                return False
+            self._synchronization.close_gap()
+        return True
+
+    def _settles(self) -> bool:
+        return self._synchronization.unsettled and time.monotonic() >= self._settle_at
+
+    def _last_change(self) -> Optional[int]:
+        try:
+            return server.last_change(self._connection)
+        except ldap.LDAPError:
+            self._over = True
+            raise
 
     def _wait(self, deadline: Optional[float], ends: Optional[float]) -> bool:
         """Wait for the server, until either time; return False if that has come already."""
         until = min(filter(None, (deadline, ends)), default=None)
         if until is not None and time.monotonic() >= until:
             return False
+        if self._synchronization.unsettled:
+            until = min(filter(None, (until, self._settle_at)))
         self._connection.wait(until)
         return True
 
@@ -354,7 +392,7 @@ class Syncrepl:
             self._over = True
             raise
 
-    def _apply(self, message: Message) -> Optional[StartOver]:
+    def _apply(self, message: Message) -> Optional[Redo]:
         with contextlib.closing(self._facts(message)) as facts:
             for number, fact in enumerate(facts):
                 if isinstance(fact, Step):
@@ -364,8 +402,9 @@ class Syncrepl:
                 elif isinstance(fact, RefreshDone):
                     self._start_overs = 0
                     self._told = True
+                    self._settle_at = time.monotonic() + SETTLE_SECONDS
                     self.callback.refresh_done(self.store.items())
-                elif isinstance(fact, StartOver):
+                elif isinstance(fact, (StartOver, SearchAgain)):
                     return fact
                 else:
                     self._ended = True
@@ -387,21 +426,25 @@ class Syncrepl:
         else:
             self.store.remove(step.uuid)
 
-    def _when_idle(self) -> Optional[StartOver]:
-        for fact in self._synchronization.idle():
-            if isinstance(fact, StartOver):
-                return fact
-        return None
+    @staticmethod
+    def _first(facts: Iterator[Fact]) -> Optional[Redo]:
+        return next((each for each in facts if isinstance(each, (StartOver, SearchAgain))), None)
 
-    def _next_origin(self, start_over: Optional[StartOver]) -> Optional[Origin]:
+    def _next_origin(self, fact: Optional[Redo]) -> Optional[Origin]:
         """Return what the store is the answer to once this batch is in it; None: as before."""
-        if start_over is not None:
+        if isinstance(fact, StartOver):
             # What was applied may have removed the signs that more is to come: should the new
             # search be cut short, the one after it must not resume.
             return self._origin._replace(cookie=None)
         if self._synchronization.refreshing:
             return None
-        return Origin(self._synchronization.cookie, self._dialect.name, str(self._url))
+        return self._origin._replace(
+            cookie=self._synchronization.cookie,
+            dialect=self._server.dialect.name,
+            url=str(self._url),
+            identity=self._server.identity,
+            epoch=self._server.epoch,
+        )
 
     def _commit(self, origin: Optional[Origin]) -> None:
         if origin == self._origin and self.store.trusted:
@@ -426,7 +469,7 @@ class Syncrepl:
 
     def _end_search(self, seconds: float) -> None:
         with contextlib.suppress(ldap.LDAPError):  # the connection may be gone
-            self._connection.end_search(seconds, cancel=seconds > 0 and self._cancels)
+            self._connection.end_search(seconds, cancel=seconds > 0 and self._server.cancels)
 
     def _debug(self, message: str) -> None:
         logger.debug("%s", message)

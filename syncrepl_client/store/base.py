@@ -31,11 +31,17 @@ class Origin(NamedTuple):
         cookie: the committed cookie; None before the first refresh is done.
         dialect: name of the dialect of the server that made the cookie.
         url: the search's LDAP URL, without its password.
+        identity: who that server said we are; None if it did not.
+        epoch: since when that server ran; None where that doesn't matter.
+        reconciled: when a search without a cookie was last completed, by ``time.time()``.
     """
 
     cookie: Optional[bytes] = None
     dialect: Optional[str] = None
     url: Optional[str] = None
+    identity: Optional[str] = None
+    epoch: Optional[str] = None
+    reconciled: Optional[float] = None
 
 
 class Store(ABC):

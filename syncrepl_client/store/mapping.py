@@ -118,7 +118,8 @@ class MappingStore(Store):
     def commit(self, origin: Optional[Origin] = None) -> None:
         self._require_transaction()
         if origin is not None:
-            for name, value in zip(origin._fields, origin):
+            cookie, dialect, url = origin[:3]
+            for name, value in (("cookie", cookie), ("dialect", dialect), ("url", url)):
                 stored = value.encode() if isinstance(value, str) else value
                 self._set(_ORIGIN + name.encode(), stored)
         if self._pending:

@@ -188,7 +188,7 @@ class SQLiteStore(Store):
     def commit(self, origin: Optional[Origin] = None) -> None:
         self._require_transaction()
         if origin is not None:
-            self._execute("UPDATE syncrepl_origin SET cookie = ?, dialect = ?, url = ?", origin)
+            self._execute("UPDATE syncrepl_origin SET cookie = ?, dialect = ?, url = ?", origin[:3])
         self._execute("COMMIT")
 
     def rollback(self) -> None:
