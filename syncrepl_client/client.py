@@ -12,12 +12,11 @@ from typing import Any, Optional, Union
 import ldap
 import ldapurl
 
-from . import callbacks, dialect, dn, guard, retry, url, wire
+from . import callbacks, dn, guard, retry, server, url
 from .attributes import Selection
 from .backoff import Backoff
 from .connection import Connection, Waker
 from .delivery import Delivery, OnCallbackError
-from .dialect import Dialect
 from .exceptions import (
     ClosedError,
     ConfigurationError,
@@ -25,21 +24,22 @@ from .exceptions import (
     ProtocolError,
     SearchEnded,
     ServerError,
-    SyncUnsupported,
     TooManyDeletes,
     UsageError,
 )
-from .link import Link
+from .link import Link, Peer
 from .modes import SyncreplMode
 from .protocol import Request, StartOver
-from .resumption import reconcile_in
-from .search import Search, Stopped
+from .resumption import doubt, reconcile_in
+from .search import Redo, Search, Stopped
 from .store import Origin, Store, open_store
 
 logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 0.5
 """So long a stop waits for the server to answer a Cancel."""
+SEARCHES_AGAIN = 3
+"""So often in a row a search is sent again for a change that may be lost (389-ds)."""
 START_OVERS = 3
 """So often in a row a refresh starts over before the server is given up."""
 HEARTBEAT_SECONDS = 20.0
@@ -118,7 +118,7 @@ class Syncrepl:
         usable = callbacks.usable(callback)
         self._closed = self._over = self._stopping = self._polling = False
         self._reconciling = self._deletes_allowed = False
-        self._start_overs = 0
+        self._start_overs = self._searches_again = 0
         self._search: Optional[Search] = None
         with contextlib.ExitStack() as undo:
             self.store = open_store(store, data_path)
@@ -148,14 +148,19 @@ class Syncrepl:
 
     # --- the connection
 
-    def _connect(self, turn: int) -> Connection:
-        return Connection(
+    def _connect(self, turn: int) -> Peer:
+        connection = Connection(
             self._url,
             self._waker,
             starttls=self._starttls,
             options=self._options,
             heartbeat=self._heartbeat,
         )
+        try:
+            return connection, server.probe(connection, self._url)
+        except BaseException:
+            connection.close()
+            raise
 
     @property
     def _connection(self) -> Connection:
@@ -165,22 +170,9 @@ class Syncrepl:
 
     def _welcome(self) -> None:
         """Do what comes between a bind and the search."""
-        connection = self._connection
-        self.callback.bind_complete(connection.ldap)
-        root_dse = connection.read_root_dse()
-        controls = root_dse.get("supportedcontrol", [])
-        if controls and wire.SYNC_REQUEST.encode() not in controls:
-            raise SyncUnsupported(
-                f"the server at {self._url.server} has no content synchronization (RFC 4533): on "
-                "OpenLDAP, load and add the overlay syncprov; on 389-ds, enable the plug-ins "
-                "'Retro Changelog' and 'Content Synchronization'"
-            )
-        self._dialect: Dialect = dialect.detect(root_dse)
-        self._cancels = wire.CANCEL.encode() in root_dse.get("supportedextension", [])
-        self._operational: frozenset[str] = frozenset()
-        if self._dialect.resume_ignores_selection and self._url.attributes:
-            self._operational = connection.read_operational_names(root_dse)
-        self._debug(f"connected to {self._url.server}, dialect {self._dialect.name}")
+        facts = self._link.facts
+        self._debug(f"connected to {self._connection.url.server}, dialect {facts.dialect.name}")
+        self.callback.bind_complete(self._connection.ldap)
 
     # --- the public face
 
@@ -324,15 +316,18 @@ class Syncrepl:
         if not self._ready(deadline):
             return
         search = self._search or self._begin_search()
-        start_over = search.batch(deadline, self._interrupted, self._next_reconcile(search))
+        redo = search.batch(deadline, self._interrupted, self._next_reconcile(search))
         if self.store.in_transaction:
-            self._delivery.commit(self._next_origin(search, start_over))
+            self._delivery.commit(self._next_origin(search, redo))
             self._link.succeeded()
         if search.refreshed:
             self._start_overs = 0
             self._deletes_allowed = False
-        if start_over is not None:
-            self._start_over(start_over.reason)
+            self._link.forget_changelog()
+        if isinstance(redo, StartOver):
+            self._start_over(redo.reason)
+        elif redo is not None:
+            self._search_again(redo.reason)
         elif search.ended:
             self._ended(search)
         elif self._reconciling and not search.sync.refreshing:
@@ -358,29 +353,31 @@ class Syncrepl:
         self._search = None
         self._over = not self._reconciling
 
-    def _begin_search(self, *, afresh: bool = False) -> Search:
+    def _begin_search(self, *, afresh: bool = False, again: int = 0) -> Search:
         origin = self._delivery.origin
         reconciles = self._reconciling or self._reconcile_in() <= 0
-        cookie = None if afresh or reconciles or self._doubt() else origin.cookie
+        cookie = None if afresh or reconciles or self._doubts_cookie() else origin.cookie
         self._debug(f"searching with {'no cookie' if cookie is None else f'cookie {cookie!r}'}")
         request = Request(
-            dialect=self._dialect,
+            dialect=self._link.facts.dialect,
             base=dn.key(self._url.base),
             subtree=self._url.scope == ldap.SCOPE_SUBTREE,
             cookie=cookie,
             selection=Selection(self._url.attributes),
-            operational=self._operational,
+            operational=self._link.facts.operational,
+            watch=again < SEARCHES_AGAIN,
             max_deletes=None if self._deletes_allowed else self._max_deletes,
         )
         self._search = Search(self._connection, self._delivery, self._mode, request)
         self._reconciling, self._search.reconciles = False, reconciles
+        self._searches_again = again
         return self._search
 
     def _reconcile_in(self) -> float:
         """Return in how many seconds a search without a cookie is due by the clock."""
         every = self._reconcile_every
         if every is None:
-            every = self._dialect.reconcile_every
+            every = self._link.facts.dialect.reconcile_every
         return reconcile_in(self._delivery.origin, every, time.time())
 
     def _next_reconcile(self, search: Search) -> Optional[float]:
@@ -404,9 +401,15 @@ class Syncrepl:
         self._end_search(0)
         self._begin_search(afresh=True)
 
-    def _next_origin(self, search: Search, start_over: Optional[StartOver]) -> Optional[Origin]:
+    def _search_again(self, reason: str) -> None:
+        logger.info("searching again: %s", reason)
+        self._debug(f"searching again: {reason}")
+        self._end_search(0)
+        self._begin_search(again=self._searches_again + 1)
+
+    def _next_origin(self, search: Search, redo: Optional[Redo]) -> Optional[Origin]:
         """Return what the store is the answer to once this batch is in it; None: as before."""
-        if start_over is not None:
+        if isinstance(redo, StartOver):
             # What was applied may have removed the signs that more is to come: should the new
             # search be cut short, the one after it must not resume.
             return self._delivery.origin._replace(cookie=None)
@@ -415,16 +418,19 @@ class Syncrepl:
         origin = self._delivery.origin
         return origin._replace(
             cookie=search.sync.cookie,
-            dialect=self._dialect.name,
+            dialect=self._link.facts.dialect.name,
             url=str(self._url),
+            identity=self._link.facts.identity,
+            epoch=self._link.facts.epoch,
             reconciled=time.time() if search.reconciled else origin.reconciled,
         )
 
-    def _doubt(self) -> bool:
-        origin = self._delivery.origin
-        if origin.dialect != self._dialect.name or not self.store.trusted:
-            return True
-        return self._dialect.resume_misses_leavers and not self._url.matches_all
+    def _doubts_cookie(self) -> bool:
+        reason = doubt(self._delivery.origin, self._link.facts, self._url, self.store.trusted)
+        if reason is not None:
+            logger.info("the stored cookie is not used: %s", reason)
+            self._debug(f"the stored cookie is not used: {reason}")
+        return reason is not None
 
     # --- what goes wrong
 
@@ -440,7 +446,7 @@ class Syncrepl:
         if search is not None:
             if search.reconciles and search.sync.refreshing:
                 self._reconciling = True  # as it comes to nothing
-            search.end(seconds, cancel=self._cancels)
+            search.end(seconds, cancel=self._link.facts.cancels)
 
     def _rides_over(self, error: Exception) -> bool:
         """Say whether a later turn may mend *error*, and see to it that there is one."""

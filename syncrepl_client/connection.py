@@ -14,7 +14,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import ldap
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 _ROOT_DSE = (
     "objectClass", "vendorName", "vendorVersion", "namingContexts", "subschemaSubentry",
-    "supportedControl", "supportedExtension",
+    "supportedControl", "supportedExtension", "firstChangeNumber", "lastChangeNumber",
 )  # fmt: skip
 _ANSWER_SECONDS = 60.0
 """How long the server may take to answer StartTLS, a bind, or a read of its root DSE."""
@@ -50,7 +50,10 @@ _DEFAULTS = {
     ldap.OPT_X_TLS_REQUIRE_CERT: ldap.OPT_X_TLS_DEMAND,
 }
 
-
+_REFUSALS = (
+    ldap.PROTOCOL_ERROR, ldap.UNWILLING_TO_PERFORM, ldap.INSUFFICIENT_ACCESS,
+    ldap.INAPPROPRIATE_AUTH, ldap.STRONG_AUTH_REQUIRED, ldap.CONFIDENTIALITY_REQUIRED,
+)  # fmt: skip
 _UNREACHABLE = (
     errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.ENOENT,
 )  # fmt: skip
@@ -191,11 +194,40 @@ class Connection:
 
     def read_root_dse(self) -> dict[str, list[bytes]]:
         """Return the root DSE, attribute names in lower case; empty if it may not be read."""
+        return self.read_entry("", _ROOT_DSE)
+
+    def read_entry(self, name: str, attributes: Sequence[str]) -> dict[str, list[bytes]]:
+        """Return these *attributes* of an entry, names in lower case; empty if it may not be read.
+
+        Raises:
+            ldap.LDAPError: the connection is lost, or there was no answer in time.
+        """
         try:
-            return self._read("", "(objectClass=*)", list(_ROOT_DSE))
+            return self._read(name, "(objectClass=*)", list(attributes))
         except (ldap.NO_SUCH_OBJECT, ldap.INSUFFICIENT_ACCESS) as error:
-            logger.info("the root DSE of %s can't be read: %s", self.url.server, error)
+            logger.info("%r can't be read on %s: %s", name, self.url.server, error)
             return {}
+
+    def who_am_i(self) -> Optional[str]:
+        """Return who the server says we are (RFC 4532), "" if nobody; None if it won't say.
+
+        Raises:
+            ldap.LDAPError: the connection is lost, or there was no answer in time.
+        """
+        message = self.ldap.extop(ExtendedRequest(wire.WHO_AM_I, None))
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while True:
+            try:
+                # Of an extended response the C module tells name and value if asked to, last.
+                got: tuple[Any, ...] = self.ldap._ldap_call(
+                    self.ldap._l.result4, message, 0, 0, 1, 1, 1
+                )
+            except _REFUSALS as error:
+                logger.info("%s does not say who we are: %s", self.url.server, error)
+                return None
+            if got[0] is not None:
+                return (got[-1] or b"").decode(errors="backslashreplace")
+            self._wait_for_answer(deadline, "Who am I?")
 
     def read_operational_names(self, root_dse: Mapping[str, list[bytes]]) -> "frozenset[str]":
         """Return the names, in lower case, of the attributes that the schema calls operational."""
@@ -210,13 +242,16 @@ class Connection:
         while True:
             raw = self._next(message)
             if raw is None:
-                if time.monotonic() >= deadline:
-                    raise self._timed_out(f"the reading of {base!r}")
-                wait_for(deadline, self._descriptor())
+                self._wait_for_answer(deadline, f"the reading of {base!r}")
             elif raw.type == ldap.RES_SEARCH_ENTRY:
                 entries.update((name.lower(), values) for name, values in raw.data[0][1].items())
             elif raw.type == ldap.RES_SEARCH_RESULT:
                 return entries
+
+    def _wait_for_answer(self, deadline: float, what: str) -> None:
+        if time.monotonic() >= deadline:
+            raise self._timed_out(what)
+        wait_for(deadline, self._descriptor())
 
     def _timed_out(self, what: str) -> ldap.TIMEOUT:
         server = self.url.server

@@ -1,13 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""OpenLDAP's cookies: ``rid=000,sid=001,csn=CSN[;CSN...][,delcsn=CSN]``.
+"""What two servers leave to their consumers to know of a cookie; else it is opaque.
 
-To everybody else a cookie is opaque, and to this library too, but for what slapd leaves to
-its consumers: in the persist stage a cookie carries the CSN of the one server that made the
-change, so the consumer must keep those of the others; and a ``sid=`` that is handed back
-makes that server's changes invisible on another provider.
+OpenLDAP's is ``rid=000,sid=001,csn=CSN[;CSN...][,delcsn=CSN]``.  In the persist stage a cookie
+carries the CSN of the one server that made the change, so the consumer must keep those of the
+others; and a ``sid=`` that is handed back makes that server's changes invisible on another
+provider.
+
+389-ds's is ``HOST:PORT#BINDDN:BASE:FILTER#NUMBER``, the number being that of a change in its
+retro changelog.
 """
 
+import re
 from typing import Optional
+
+_OF_389DS = re.compile(rb"[^#]*:\w+#.*#([0-9]{1,20})", re.DOTALL)
+_NO_NUMBER = 2**32 - 1
+"""389-ds writes -1, as an unsigned number of 32 or 64 bits, where it can't find the change."""
+
+
+def change_number(cookie: Optional[bytes]) -> Optional[int]:
+    """Return the number of the last change that a cookie of 389-ds covers; None if it has none."""
+    found = _OF_389DS.fullmatch(cookie or b"")
+    number = _NO_NUMBER if found is None else int(found[1])
+    return number if number < _NO_NUMBER else None
 
 
 def merge(old: Optional[bytes], new: bytes) -> bytes:

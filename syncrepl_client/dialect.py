@@ -28,11 +28,16 @@ class Dialect:
     lossy_set: Optional[int] = None
     """A set of that many deleted UUIDs was flushed in mid-delete: the next one is lost."""
 
-    reconcile_every: Optional[float] = None
-    """Resumes leave changes out: search without a cookie so often (seconds)."""
-
     newcookie_ends_refresh: bool = False
     """In refreshAndPersist mode a newcookie may stand for the end of the refresh stage."""
+
+    numbers_changes: bool = False
+    """Cookies end with the number of a change in a changelog, which may lose its first ones
+    (trimming) and its last ones (a stop), and which a resume accepts all the same.  What is
+    changed just when a resumed refresh ends may be told by neither stage."""
+
+    reconcile_every: Optional[float] = None
+    """Seconds after which a search should start over, for all that resumes leave out."""
 
 
 OPENLDAP = Dialect("OpenLDAP", merges_cookies=True, silence_means_gone=True)
@@ -41,7 +46,8 @@ DS389 = Dialect(
     resume_ignores_selection=True,
     resume_misses_leavers=True,
     lossy_set=50,
-    reconcile_every=24 * 3600.0,
+    numbers_changes=True,
+    reconcile_every=86400.0,
 )
 APACHEDS = Dialect("ApacheDS", newcookie_ends_refresh=True)
 OTHER = Dialect("other")

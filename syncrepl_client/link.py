@@ -10,17 +10,20 @@ import contextlib
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import Callable, Optional
 
 import ldap
 
 from .backoff import Backoff
 from .connection import Connection, Waker
+from .server import ServerFacts
 
 logger = logging.getLogger(__name__)
 
-Opener = Callable[[int], Connection]
-"""Makes a connection; the number says how many servers to pass over, in turn."""
+Peer = tuple[Connection, ServerFacts]
+Opener = Callable[[int], Peer]
+"""Makes a connection and looks who is there; the number says how many servers to pass over."""
 
 
 class Opening:
@@ -30,7 +33,7 @@ class Opening:
         """Begin."""
         self._lock = threading.Lock()
         self._abandoned = False
-        self._connection: Optional[Connection] = None
+        self._peer: Optional[Peer] = None
         self._error: Optional[BaseException] = None
         self._waker = waker
         self.done = False
@@ -39,30 +42,30 @@ class Opening:
         ).start()
 
     def _run(self, opener: Opener, turn: int) -> None:
-        connection, error = None, None
+        peer, error = None, None
         try:
-            connection = opener(turn)
+            peer = opener(turn)
         except BaseException as caught:  # noqa: BLE001 - raised again by result()
             error = caught
         with self._lock:
-            self._connection, self._error, self.done = connection, error, True
+            self._peer, self._error, self.done = peer, error, True
             if not self._abandoned:
                 self._waker.wake()
-            elif connection is not None:
-                connection.close()
+            elif peer is not None:
+                peer[0].close()
 
-    def result(self) -> Connection:
+    def result(self) -> Peer:
         """Return the connection, or raise what was in its way; only once it is done."""
-        if self._connection is None:
+        if self._peer is None:
             raise self._error or RuntimeError("the connection is still being made")
-        return self._connection
+        return self._peer
 
     def abandon(self) -> None:
         """Close the connection as soon as there is one; nobody waits for it any more."""
         with self._lock:
             self._abandoned = True
-            if self._connection is not None:
-                self._connection.close()
+            if self._peer is not None:
+                self._peer[0].close()
 
 
 class Link:
@@ -70,6 +73,7 @@ class Link:
 
     Attributes:
         connection: the one there is; None while it is lost.
+        facts: about the server that it leads, or led, to.
     """
 
     def __init__(self, opener: Opener, waker: Waker, backoff: Optional[Backoff]) -> None:
@@ -90,7 +94,8 @@ class Link:
         self._attempts = 0
         self._turn = 0
         self._resume = 0.0
-        self.connection: Optional[Connection] = opener(0)
+        self.connection: Optional[Connection]
+        self.connection, self.facts = opener(0)
 
     @property
     def reconnects(self) -> bool:
@@ -113,6 +118,10 @@ class Link:
         seconds = 0.0 if self._backoff is None else self._backoff.delay(self._attempts)
         self.pause(seconds)
         return seconds
+
+    def forget_changelog(self) -> None:
+        """Take the ends of the server's changelog for outdated: it goes on, and so do we."""
+        self.facts = replace(self.facts, first_change=None, last_change=None)
 
     def succeeded(self) -> None:
         """Note that the connection has been of use: the next delay is the first one again."""
@@ -142,7 +151,7 @@ class Link:
                 self._opening = Opening(self._opener, self._turn, self._waker)
             elif self._opening.done:
                 opening, self._opening = self._opening, None
-                self.connection = opening.result()
+                self.connection, self.facts = opening.result()
                 return True
             if deadline is not None and now >= deadline:
                 return False

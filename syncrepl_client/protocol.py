@@ -7,7 +7,7 @@ doesn't grow with the directory.  Its answers are generated one by one: each mus
 to the store before the next is asked for.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import NamedTuple, Optional, Union
 
 from . import attributes, cookie, dn
@@ -25,8 +25,10 @@ from .messages import (
     NewCookie,
     PhaseEnd,
     Reference,
+    RefreshRequired,
     State,
 )
+from .numbering import Numbering
 from .placement import Placement, Step
 from .view import Named, Record, View
 
@@ -43,6 +45,7 @@ class Request(NamedTuple):
         operational: names of the server's operational attributes, in lower case; needed
             where the dialect leaves them out on resume.
         max_deletes: how much of the store the refresh may delete.
+        watch: whether to search again where a change may be lost between the stages.
     """
 
     dialect: Dialect
@@ -52,6 +55,7 @@ class Request(NamedTuple):
     selection: Selection = Selection(())
     operational: Collection[str] = ()
     max_deletes: Limit = None
+    watch: bool = True
 
 
 # --- what comes out
@@ -67,11 +71,17 @@ class StartOver(NamedTuple):
     reason: str
 
 
+class SearchAgain(NamedTuple):
+    """Search again, with the cookie of the refresh: a change may be in neither stage (389-ds)."""
+
+    reason: str
+
+
 class Over(NamedTuple):
     """The search has ended."""
 
 
-Fact = Union[Step, RefreshDone, StartOver, Over]
+Fact = Union[Step, RefreshDone, StartOver, SearchAgain, Over]
 
 # --- which message may come when; a combination that is not here is a protocol error
 
@@ -148,6 +158,7 @@ class Synchronization:
         self._named = named
         self._placement = Placement(view, named)
         self._cookie = request.cookie
+        self._numbering = Numbering() if request.dialect.numbers_changes else None
         self._present_seen = False
         self._prune = False
         named.clear()
@@ -170,7 +181,7 @@ class Synchronization:
         """
         return self._cookie
 
-    def receive(self, message: Message) -> Iterator[Fact]:
+    def receive(self, message: Message) -> Generator[Fact, None, None]:
         """Yield what *message* means.
 
         Raises:
@@ -191,6 +202,10 @@ class Synchronization:
             ) from None
         if after not in (Phase.PERSIST, Phase.OVER):
             self._placement.phase = after
+        lost = self._lost_between(message)
+        if lost is not None:
+            yield SearchAgain(lost)
+            return
         yield from self._handle(message)
         self._placement.phase = after
 
@@ -322,12 +337,43 @@ class Synchronization:
 
     def _keep(self, new: Optional[bytes]) -> None:
         """Take over a cookie; one that is absent or empty leaves the last one in force."""
-        if new:
+        late = new and self._numbering and not self.refreshing and not self._numbering.advances(new)
+        if new and not late:
             self._cookie = (
                 cookie.merge(self._cookie, new) if self.request.dialect.merges_cookies else new
             )
 
     # --- 389-ds
+
+    @property
+    def gap(self) -> bool:
+        """Whether the cookie may cover a change of the persist stage that is still to come."""
+        return self._numbering is not None and self._numbering.gap
+
+    def close_gap(self) -> None:
+        """Take it that what did not come by now won't."""
+        if self._numbering is not None:
+            self._numbering.close_gap()
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a change may be missing between the stages, and no message told yet."""
+        return self._numbering is not None and self._numbering.unsettled
+
+    def settle(self, last_change: Optional[int]) -> Iterator[Fact]:
+        """Yield what follows where no change was told, though the last one has that number."""
+        lost = None if self._numbering is None else self._numbering.settle(last_change)
+        if lost is not None:
+            yield SearchAgain(lost)
+
+    def _lost_between(self, message: Message) -> Optional[str]:
+        if (
+            self.refreshing
+            or self._numbering is None
+            or isinstance(message, (Done, RefreshRequired))
+        ):
+            return None
+        return self._numbering.begin(message.cookie)
 
     def _complete(self, attrs: Attributes, old: Optional[Record]) -> Attributes:
         request = self.request
@@ -416,4 +462,6 @@ class Synchronization:
         if incomplete is None and self._view.has_displaced():
             incomplete = "an entry took the DN of another, whose new DN was not told"
         self._named.clear()
+        if self._numbering is not None:
+            self._numbering.refreshed(self._cookie, watch=resumed and self.request.watch)
         yield RefreshDone() if incomplete is None else StartOver(incomplete)

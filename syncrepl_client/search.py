@@ -3,8 +3,8 @@
 
 import contextlib
 import time
-from collections.abc import Generator
-from typing import Callable, Optional
+from collections.abc import Iterator
+from typing import Callable, Optional, Union
 
 import ldap
 
@@ -13,7 +13,8 @@ from .delivery import Delivery
 from .messages import Message
 from .modes import SyncreplMode
 from .placement import Step
-from .protocol import Fact, RefreshDone, Request, StartOver, Synchronization
+from .protocol import Fact, RefreshDone, Request, SearchAgain, StartOver, Synchronization
+from .server import last_change
 
 BATCH_MESSAGES = 1000
 """So many messages share a commit, at most."""
@@ -23,6 +24,14 @@ PERSIST_SECONDS = 0.25
 """So long changes of the persist stage wait for their commit, at most."""
 STEPS_BEFORE_STOP = 10
 """A message with more consequences than that is given up for a stop, and rolled back."""
+
+SETTLE_SECONDS = 1.0
+"""So long after a refresh 389-ds is asked whether there was a change that it did not tell."""
+GAP_SECONDS = 0.5
+"""So much longer a commit waits for a change whose number its cookie passed by (389-ds)."""
+
+Redo = Union[StartOver, SearchAgain]
+"""A fact that ends a search which another one must follow."""
 
 
 class Stopped(BaseException):
@@ -52,6 +61,7 @@ class Search:
         self.request = request
         self.mode = mode
         self.ended = self.refreshed = self.reconciles = False
+        self._settle_at = 0.0
         self._connection = connection
         self._delivery = delivery
         connection.search(mode, request.cookie)
@@ -66,7 +76,7 @@ class Search:
 
     def batch(
         self, deadline: Optional[float], stopping: Callable[[], bool], patience: Optional[float]
-    ) -> Optional[StartOver]:
+    ) -> Optional[Redo]:
         """Deliver what arrives until it is time to commit; return how it ends if it must.
 
         A transaction is left open where anything arrived.
@@ -84,11 +94,18 @@ class Search:
         """
         count, ends = 0, None
         self.refreshed = False
-        while not stopping() and not self.ended and count < BATCH_MESSAGES:
+        while not stopping() and not self.ended:
             message = self._connection.receive()
             if message is None:
-                if ends is not None and not self.sync.refreshing:
-                    return self._when_idle()
+                if ends is None:
+                    redo = self._settle()
+                    if redo is not None:
+                        return redo
+                elif not self.sync.refreshing:
+                    if self._may_commit(ends):
+                        return _first(self.sync.idle())
+                    self._connection.wait(ends + GAP_SECONDS)
+                    continue
                 if not self._wait(deadline, ends, patience):
                     return None
                 continue
@@ -97,23 +114,42 @@ class Search:
                 self._delivery.store.begin()
                 ends = time.monotonic() + (REFRESH_SECONDS if refreshing else PERSIST_SECONDS)
             count += 1
-            start_over = self._apply(message, stopping)
-            if start_over is not None or refreshing != self.sync.refreshing:
-                return start_over
-            if count % 16 == 0 and time.monotonic() >= ends:
+            redo = self._apply(message, stopping)
+            if redo is not None or refreshing != self.sync.refreshing:
+                return redo
+            enough = count >= BATCH_MESSAGES or (count % 16 == 0 and time.monotonic() >= ends)
+            if enough and self._may_commit(ends):
                 return None
+        if ends is not None and self.sync.gap:
+            raise Stopped  # the cookie may cover what did not come yet
         return None
+
+    def _may_commit(self, ends: float) -> bool:
+        """Say whether the cookie covers nothing that is still to come, as far as can be known."""
+        if self.sync.gap:
+            if time.monotonic() < ends + GAP_SECONDS:
+                return False
+            self.sync.close_gap()
+        return True
+
+    def _settle(self) -> Optional[Redo]:
+        """See whether 389-ds lost a change at the end of the refresh, once that can be known."""
+        if not self.sync.unsettled or time.monotonic() < self._settle_at:
+            return None
+        return _first(self.sync.settle(last_change(self._connection)))
 
     def _wait(self, *times: Optional[float]) -> bool:
         """Wait for the server, until any of the *times*; return False if one has come already."""
         until = min((each for each in times if each is not None), default=None)
         if until is not None and time.monotonic() >= until:
             return False
+        if self.sync.unsettled:
+            until = self._settle_at if until is None else min(until, self._settle_at)
         self._connection.wait(until)
         return True
 
-    def _apply(self, message: Message, stopping: Callable[[], bool]) -> Optional[StartOver]:
-        with contextlib.closing(self._facts(message)) as facts:
+    def _apply(self, message: Message, stopping: Callable[[], bool]) -> Optional[Redo]:
+        with contextlib.closing(self.sync.receive(message)) as facts:
             for number, fact in enumerate(facts):
                 if isinstance(fact, Step):
                     if number >= STEPS_BEFORE_STOP and stopping():
@@ -121,20 +157,12 @@ class Search:
                     self._delivery.step(fact)
                 elif isinstance(fact, RefreshDone):
                     self.refreshed = True
+                    self._settle_at = time.monotonic() + SETTLE_SECONDS
                     self._delivery.refresh_done()
-                elif isinstance(fact, StartOver):
+                elif isinstance(fact, (StartOver, SearchAgain)):
                     return fact
                 else:
                     self.ended = True
-        return None
-
-    def _facts(self, message: Message) -> Generator[Fact, None, None]:
-        yield from self.sync.receive(message)
-
-    def _when_idle(self) -> Optional[StartOver]:
-        for fact in self.sync.idle():
-            if isinstance(fact, StartOver):
-                return fact
         return None
 
     def end(self, seconds: float, *, cancel: bool) -> None:
@@ -146,3 +174,7 @@ class Search:
         """
         with contextlib.suppress(ldap.LDAPError):
             self._connection.end_search(seconds, cancel=seconds > 0 and cancel)
+
+
+def _first(facts: Iterator[Fact]) -> Optional[Redo]:
+    return next((each for each in facts if isinstance(each, (StartOver, SearchAgain))), None)

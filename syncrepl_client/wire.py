@@ -32,6 +32,7 @@ SYNC_STATE = "1.3.6.1.4.1.4203.1.9.1.2"
 SYNC_DONE = "1.3.6.1.4.1.4203.1.9.1.3"
 SYNC_INFO = "1.3.6.1.4.1.4203.1.9.1.4"
 CANCEL = "1.3.6.1.1.8"
+WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 REFRESH_REQUIRED = 4096
 """e-syncRefreshRequired (RFC 4533, 2.6)."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from unittest import mock
 
@@ -44,6 +44,12 @@ class Pretended:
 
     def read_root_dse(self) -> dict[str, list[bytes]]:
         return ROOT_DSE[self.case.dialect.name]
+
+    def read_entry(self, name: str, attributes: Sequence[str]) -> dict[str, list[bytes]]:
+        return {}
+
+    def who_am_i(self) -> None:
+        return None
 
     def read_operational_names(self, root_dse: Mapping[str, list[bytes]]) -> frozenset[str]:
         return frozenset(("entrydn",))

@@ -48,6 +48,8 @@ def test_quirks() -> None:
             "resume_ignores_selection": True,
             "resume_misses_leavers": True,
             "lossy_set": 50,
+            "numbers_changes": True,
+            "reconcile_every": 86400.0,
         },
         "ApacheDS": {"newcookie_ends_refresh": True},
         "other": {},

@@ -31,7 +31,7 @@ LIBRARY = [name for name in TREES if "__main__" not in name and ".cli" not in na
 PURE = [
     f"{PACKAGE}.{name}"
     for name in ("attributes", "changes", "cookie", "dialect", "dn", "exceptions", "messages",
-                 "modes", "placement", "protocol", "url", "view", "wire")
+                 "modes", "numbering", "placement", "protocol", "resumption", "url", "view", "wire")
 ]  # fmt: skip
 
 
