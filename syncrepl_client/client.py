@@ -12,7 +12,7 @@ from typing import Any, Optional, Union
 import ldap
 import ldapurl
 
-from . import callbacks, dialect, dn, url, wire
+from . import callbacks, dialect, dn, url, verification, wire
 from .attributes import Selection
 from .connection import Connection, Waker
 from .dialect import Dialect
@@ -30,6 +30,7 @@ from .modes import SyncreplMode
 from .placement import Step
 from .protocol import Fact, RefreshDone, Request, StartOver, Synchronization
 from .store import Origin, Store, open_store
+from .verification import Difference
 
 logger = logging.getLogger(__name__)
 
@@ -205,6 +206,52 @@ class Syncrepl:
         self._stopping = True
         self._waker.wake()
 
+    def verify(self, page_size: int = 1000, limit: int = 1000) -> list[Difference]:
+        """Compare the store with an ordinary search of the directory; change nothing.
+
+        The search is read page by page (RFC 2696) over a connection of its own, made like the
+        first one (``bind_complete`` is not called).  The store, its cookie and the content
+        synchronization search stay as they are; what arrives meanwhile waits for the next poll.
+        What differs is looked at once more before it is returned.  Memory does not grow with
+        the directory; SQLite's temporary file does, by some 25 bytes an entry.
+
+        What changed in the directory since the last ``poll()`` differs as well: nobody can tell
+        it from a change that was lost.  So poll until nothing comes, verify, and believe what
+        is still there when both are done again.
+
+        Not compared: references, and attributes that the server derives and tells no change of
+        (:data:`.verification.DERIVED`; on 389-ds :data:`.verification.BOOKKEEPING` too).
+
+        Args:
+            page_size: entries a page; a server may have a limit here.
+            limit: return so many differences at most; if there are as many, there may be more.
+
+        Returns:
+            The differences: missing and different entries as the server sends them, then
+            surplus ones, parents before children.  Empty if there are none.
+
+        Raises:
+            UsageError: a ``poll()`` is at work, or the refresh is not done yet.
+            Stopped: ``please_stop()`` was called, before or meanwhile.  A part of the answer is
+                not returned: it would look like a clean one.
+            PagingUnsupported: the server has no paged results.
+            ConfigurationError: *page_size* or *limit* is no number of entries.
+            StoreError: the store can't be read, or the temporary file not be written.
+            ldap.LDAPError: of the second connection; SIZELIMIT_EXCEEDED or
+                ADMINLIMIT_EXCEEDED if the server lets this user read a part only, TIMEOUT if
+                it says nothing for five minutes.
+        """
+        self._check_usable("verify")
+        if not self.refreshed:
+            raise UsageError("verify() before the refresh is done: poll until it is")
+        self._polling = True
+        try:
+            return verification.verify(
+                self._connection.another, self.store, self._dialect, page_size, limit
+            )
+        finally:
+            self._polling = False
+
     def unbind(self) -> None:
         """Close the connection and the store.  Every method raises ClosedError from then on."""
         self._check_usable("unbind")
@@ -245,8 +292,8 @@ class Syncrepl:
             raise ClosedError(f"{method}(): the client was unbound; make a new Syncrepl")
         if self._polling:
             raise UsageError(
-                f"{method}() while poll() is at work, in a callback or another thread: "
-                "call please_stop() there, and go on when poll() has returned"
+                f"{method}() while poll() or verify() is at work, in a callback or another "
+                "thread: call please_stop() there, and go on when it has returned"
             )
 
     # --- the search

@@ -13,7 +13,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
 import ldap
@@ -23,7 +23,13 @@ from ldap.controls import RequestControl
 from ldap.extop import ExtendedRequest
 
 from . import wire
-from .exceptions import ConfigurationError, ProtocolError, SyncUnsupported
+from .exceptions import (
+    ConfigurationError,
+    PagingUnsupported,
+    ProtocolError,
+    Stopped,
+    SyncUnsupported,
+)
 from .messages import Message
 from .modes import SyncreplMode
 from .url import SearchUrl
@@ -36,6 +42,8 @@ _ROOT_DSE = (
 )  # fmt: skip
 _ANSWER_SECONDS = 60.0
 """How long the server may take to answer StartTLS, a bind, or a read of its root DSE."""
+_SILENCE_SECONDS = 300.0
+"""How long an ordinary search may bring nothing: a server may look through a lot before."""
 _DEFAULTS = {
     ldap.OPT_PROTOCOL_VERSION: ldap.VERSION3,
     ldap.OPT_DEREF: ldap.DEREF_NEVER,  # RFC 4533, 3.5.2
@@ -64,17 +72,34 @@ def _hint_at_certificate(error: ldap.LDAPError) -> None:
         )
 
 
+def _hint_at_limits(error: ldap.LDAPError, size: int) -> None:
+    """Say which limits an ordinary search has that content synchronization may not have."""
+    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    said = f"{details['info']}; " if details.get("info") else ""
+    details["info"] = (
+        f"{said}the whole answer is read in pages of {size}: on OpenLDAP, let 'limits' allow this "
+        "user size.prtotal=unlimited and pages that large (size.pr); on 389-ds, see to "
+        "nsslapd-sizelimit, nsslapd-pagedsizelimit and nsslapd-lookthroughlimit"
+    )
+
+
 class Waker:
-    """Ends a wait from another thread, or from a signal handler."""
+    """Ends a wait from another thread, or from a signal handler.
+
+    Attributes:
+        awake: whether it was called.
+    """
 
     def __init__(self) -> None:
         """Make the pair of sockets."""
+        self.awake = False
         self.receiver, self._sender = socket.socketpair()
         self.receiver.setblocking(False)
         self._sender.setblocking(False)
 
     def wake(self) -> None:
         """End the wait that goes on, or the next one."""
+        self.awake = True
         with contextlib.suppress(BlockingIOError):  # full of wake-ups: it is awake
             self._sender.send(b"\0")
 
@@ -103,6 +128,8 @@ class Connection:
         """
         self.url = url
         self._waker = waker
+        self._starttls = starttls
+        self._options = dict(options)
         self._search: Optional[int] = None
         self.ldap = ldap.initialize(url.server)
         try:
@@ -121,6 +148,10 @@ class Connection:
         except BaseException:
             self.close()
             raise
+
+    def another(self) -> "Connection":
+        """Return a second connection, made and bound like this one."""
+        return Connection(self.url, self._waker, starttls=self._starttls, options=self._options)
 
     def _set_options(self, options: Mapping[int, Any]) -> None:
         for option, value in {**_DEFAULTS, **options}.items():
@@ -298,6 +329,94 @@ class Connection:
             return False
         self.ldap.abandon(answer)  # what it says is known
         return True
+
+    # --- ordinary searches
+
+    def pages(self, size: int) -> Iterator[wire.Found]:
+        """Yield the entries that an ordinary search for the URL finds, *size* of them a page.
+
+        References are left out: without ManageDsaIT they are not entries.
+
+        Raises:
+            PagingUnsupported: the server has no paged results (RFC 2696).
+            ProtocolError: it sent something malformed.
+            Stopped: the waker was called.
+            ldap.LDAPError: the connection is lost or silent, or the search ended with an error.
+        """
+        url, cookie = self.url, b""
+        while True:
+            control = RequestControl(wire.PAGED_RESULTS, True, wire.paged_request(size, cookie))
+            try:
+                for raw in self._answers(url.base, url.scope, [control]):
+                    if raw.type == ldap.RES_SEARCH_ENTRY:
+                        yield wire.found(raw)
+                    elif raw.type == ldap.RES_SEARCH_RESULT:
+                        cookie = wire.next_page(raw)
+            except ldap.UNAVAILABLE_CRITICAL_EXTENSION as error:
+                raise PagingUnsupported(
+                    f"the server at {url.server} has no paged results (RFC 2696) on {url.base!r}, "
+                    "or this user may not use them: without them the answer can't be read"
+                ) from error
+            except (ldap.SIZELIMIT_EXCEEDED, ldap.ADMINLIMIT_EXCEEDED) as error:
+                _hint_at_limits(error, size)
+                raise
+            if not cookie:
+                return
+
+    def read_entry(self, name: str) -> Optional[wire.Found]:
+        """Return the entry *name* as an ordinary search for the URL finds it; None: it doesn't.
+
+        Raises:
+            ProtocolError, Stopped, ldap.LDAPError: as :meth:`pages`.
+        """
+        entry = None
+        try:
+            for raw in self._answers(name, ldap.SCOPE_BASE, []):
+                if raw.type == ldap.RES_SEARCH_ENTRY:
+                    entry = wire.found(raw)
+        except (ldap.NO_SUCH_OBJECT, ldap.REFERRAL):
+            return None
+        return entry
+
+    def _answers(
+        self, base: str, scope: int, controls: list[RequestControl]
+    ) -> Iterator[wire.RawResult]:
+        """Yield what answers a search for the URL's filter and attributes, its result last."""
+        url = self.url
+        message = self.ldap.search_ext(
+            base, scope, url.filter, list(url.attributes) or None, serverctrls=controls
+        )
+        ended = False
+        while not ended:
+            raw = self._next_soon(message, f"the search below {base!r}")
+            ended = raw.type == ldap.RES_SEARCH_RESULT
+            yield raw
+
+    def _next_soon(self, message: int, what: str) -> wire.RawResult:
+        """Wait for the next answer to *message*."""
+        deadline = time.monotonic() + _SILENCE_SECONDS
+        while True:
+            self.heed_stop()
+            try:
+                raw = self._next(message)
+            except (UnicodeDecodeError, MemoryError) as error:
+                raise ProtocolError(f"the server sent a name that is not UTF-8: {error}") from error
+            except ldap.DECODING_ERROR as error:
+                raise self._explained(error) from error
+            if raw is not None:
+                return raw
+            if time.monotonic() >= deadline:
+                raise self._timed_out(f"{what} for {_SILENCE_SECONDS:g} s")
+            self._wait(deadline, heed_waker=True)
+
+    def heed_stop(self) -> None:
+        """See that nobody wants a stop.
+
+        Raises:
+            Stopped: the waker was called.
+        """
+        if self._waker.awake:
+            raise Stopped("please_stop() was called before the answer was complete")
 
     def close(self) -> None:
         """Unbind, and forget whatever was going on."""

@@ -31,7 +31,7 @@ LIBRARY = [name for name in TREES if "__main__" not in name and ".cli" not in na
 PURE = [
     f"{PACKAGE}.{name}"
     for name in ("attributes", "changes", "cookie", "dialect", "dn", "exceptions", "messages",
-                 "modes", "placement", "protocol", "url", "view", "wire")
+                 "modes", "placement", "protocol", "url", "verification", "view", "wire")
 ]  # fmt: skip
 
 
@@ -89,6 +89,7 @@ def test_each_outside_world_is_behind_one_door(name: str) -> None:
 def test_the_doors_are_there() -> None:
     assert outer(f"{PACKAGE}.connection") >= {"select", "socket", "ldap.ldapobject"}
     assert "sqlite3" in outer(f"{PACKAGE}.store.sqlite")
+    assert "sqlite3" in outer(f"{PACKAGE}.store.scratch")
     assert "dbm" in outer(f"{PACKAGE}.store.shelf")
 
 
