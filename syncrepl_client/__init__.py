@@ -9,10 +9,13 @@ from . import callbacks, exceptions
 from .changes import Change, ChangeKind, Phase
 from .client import Syncrepl
 from .modes import SyncreplMode
+from .verification import Difference, DifferenceKind
 
 __all__ = [
     "Change",
     "ChangeKind",
+    "Difference",
+    "DifferenceKind",
     "Phase",
     "Syncrepl",
     "SyncreplMode",

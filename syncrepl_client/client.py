@@ -12,10 +12,10 @@ from typing import Any, Optional, Union
 import ldap
 import ldapurl
 
-from . import callbacks, dn, guard, retry, server, url
+from . import callbacks, dn, guard, retry, server, url, verification
 from .attributes import Selection
 from .backoff import Backoff
-from .connection import Connection, Waker
+from .connection import Connection
 from .delivery import Delivery, OnCallbackError
 from .exceptions import (
     ClosedError,
@@ -31,8 +31,10 @@ from .link import Link, Peer
 from .modes import SyncreplMode
 from .protocol import Request, StartOver
 from .resumption import doubt, reconcile_in
-from .search import Redo, Search, Stopped
+from .search import Interrupted, Redo, Search
 from .store import Origin, Store, open_store
+from .verification import Difference
+from .waiting import Waker
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +118,7 @@ class Syncrepl:
         backoff = _backoff(reconnect, mode)
         given = None if ldap_url is None else url.parse(ldap_url)
         usable = callbacks.usable(callback)
-        self._closed = self._over = self._stopping = self._polling = False
+        self._closed = self._over = self._polling = False
         self._reconciling = self._deletes_allowed = False
         self._start_overs = self._searches_again = 0
         self._search: Optional[Search] = None
@@ -149,18 +151,21 @@ class Syncrepl:
     # --- the connection
 
     def _connect(self, turn: int) -> Peer:
-        connection = Connection(
+        connection = self._connect_to(turn)
+        try:
+            return connection, server.probe(connection, self._url)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _connect_to(self, turn: int) -> Connection:
+        return Connection(
             self._url,
             self._waker,
             starttls=self._starttls,
             options=self._options,
             heartbeat=self._heartbeat,
         )
-        try:
-            return connection, server.probe(connection, self._url)
-        except BaseException:
-            connection.close()
-            raise
 
     @property
     def _connection(self) -> Connection:
@@ -203,10 +208,11 @@ class Syncrepl:
         self._check_usable("poll")
         deadline = _deadline(timeout)
         self._polling = True
+        self._revive()
         try:
-            if not self._over and not self._stopping:
+            if not self._over and not self._waker.stopping:
                 self._turn(deadline)
-        except Stopped:
+        except Interrupted:
             self._abort()
         except BaseException as error:
             self._abort()
@@ -214,7 +220,7 @@ class Syncrepl:
                 raise
         finally:
             self._polling = False
-        if self._stopping and not self._over:
+        if self._waker.stopping and not self._over:
             self._over = True
             self._end_search(CANCEL_SECONDS)
             self._debug("stopped")
@@ -232,8 +238,7 @@ class Syncrepl:
         """
         if self._closed:
             raise ClosedError("please_stop(): the client was unbound")
-        self._stopping = True
-        self._waker.wake()
+        self._waker.stop()
 
     def reconcile(self) -> None:
         """Have the next polls search without a cookie, and report what differs from the store.
@@ -256,6 +261,56 @@ class Syncrepl:
         """Let the next refresh delete whatever it has to, whatever ``max_deletes`` says."""
         self._check_usable("allow_deletes")
         self._deletes_allowed = True
+
+    def verify(self, page_size: int = 1000, limit: int = 1000) -> list[Difference]:
+        """Compare the store with an ordinary search of the directory; change nothing.
+
+        The search is read page by page (RFC 2696) over a connection of its own, made like the
+        first one (``bind_complete`` is not called).  The store, its cookie and the content
+        synchronization search stay as they are; what arrives meanwhile waits for the next poll.
+        What differs is looked at once more before it is returned.  Memory does not grow with
+        the directory; SQLite's temporary file does, by some 25 bytes an entry.
+
+        What changed in the directory since the last ``poll()`` differs as well: nobody can tell
+        it from a change that was lost.  So poll until nothing comes, verify, and believe what
+        is still there when both are done again.
+
+        Not compared: references, and attributes that the server derives and tells no change of
+        (:data:`.verification.DERIVED`; on 389-ds :data:`.verification.BOOKKEEPING` too).
+
+        Args:
+            page_size: entries a page; a server may have a limit here.
+            limit: return so many differences at most; if there are as many, there may be more.
+
+        Returns:
+            The differences: missing and different entries as the server sends them, then
+            surplus ones, parents before children.  Empty if there are none.
+
+        Raises:
+            UsageError: a ``poll()`` is at work, or the refresh is not done yet.
+            Stopped: ``please_stop()`` was called, before or meanwhile.  A part of the answer is
+                not returned: it would look like a clean one.
+            PagingUnsupported: the server has no paged results.
+            ConfigurationError: *page_size* or *limit* is no number of entries.
+            StoreError: the store can't be read, or the temporary file not be written.
+            ldap.LDAPError: of the second connection; SIZELIMIT_EXCEEDED or
+                ADMINLIMIT_EXCEEDED if the server lets this user read a part only, TIMEOUT if
+                it says nothing for five minutes.
+        """
+        self._check_usable("verify")
+        if not self.refreshed:
+            raise UsageError("verify() before the refresh is done: poll until it is")
+        self._polling = True
+        try:
+            return verification.verify(
+                lambda: self._connect_to(self._link.turn),
+                self.store,
+                self._link.facts.dialect,
+                page_size,
+                limit,
+            )
+        finally:
+            self._polling = False
 
     def unbind(self) -> None:
         """Close the connection and the store.  Every method raises ClosedError from then on."""
@@ -306,8 +361,8 @@ class Syncrepl:
             raise ClosedError(f"{method}(): the client was unbound; make a new Syncrepl")
         if self._polling:
             raise UsageError(
-                f"{method}() while poll() is at work, in a callback or another thread: "
-                "call please_stop() there, and go on when poll() has returned"
+                f"{method}() while poll() or verify() is at work, in a callback or another "
+                "thread: call please_stop() there, and go on when it has returned"
             )
 
     # --- one turn: connect, search, receive, deliver, commit
@@ -336,11 +391,16 @@ class Syncrepl:
     def _interrupted(self) -> bool:
         search = self._search
         due = self._reconciling and search is not None and not search.sync.refreshing
-        return self._stopping or due
+        return self._waker.stopping or due
+
+    def _revive(self) -> None:
+        """Begin anew where a search came to its end, and a reconcile was asked for."""
+        if self._over and self._reconciling and self._search is not None and self._search.ended:
+            self._search, self._over = None, False
 
     def _ready(self, deadline: Optional[float]) -> bool:
         known = self._link.connection
-        if not self._link.ready(deadline, lambda: self._stopping):
+        if not self._link.ready(deadline, lambda: self._waker.stopping):
             return False
         if self._link.connection is not known:
             self._welcome()
@@ -350,8 +410,7 @@ class Syncrepl:
         """The server ended the search."""
         if search.mode is SyncreplMode.REFRESH_AND_PERSIST and self._link.reconnects:
             raise SearchEnded(f"the server at {self._connection.url.server} ended the search")
-        self._search = None
-        self._over = not self._reconciling
+        self._over = True
 
     def _begin_search(self, *, afresh: bool = False, again: int = 0) -> Search:
         origin = self._delivery.origin

@@ -6,15 +6,12 @@ would go unheard.  The socket is non-blocking, Python waits on its descriptor an
 wake-up socket, and libldap is asked for what has arrived, with timeout 0.
 """
 
-import contextlib
 import errno
 import logging
 import math
 import os
-import select
-import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 import ldap
@@ -24,11 +21,18 @@ from ldap.controls import RequestControl
 from ldap.extop import ExtendedRequest
 
 from . import wire
-from .exceptions import ConfigurationError, ProtocolError, SyncUnsupported
+from .exceptions import (
+    ConfigurationError,
+    PagingUnsupported,
+    ProtocolError,
+    Stopped,
+    SyncUnsupported,
+)
 from .heartbeat import Heartbeat
 from .messages import Message
 from .modes import SyncreplMode
 from .url import SearchUrl
+from .waiting import Waker, wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +42,8 @@ _ROOT_DSE = (
 )  # fmt: skip
 _ANSWER_SECONDS = 60.0
 """How long the server may take to answer StartTLS, a bind, or a read of its root DSE."""
+_SILENCE_SECONDS = 300.0
+"""How long an ordinary search may bring nothing: a server may look through a lot before."""
 _DEFAULTS = {
     ldap.OPT_PROTOCOL_VERSION: ldap.VERSION3,
     ldap.OPT_DEREF: ldap.DEREF_NEVER,  # RFC 4533, 3.5.2
@@ -69,45 +75,15 @@ def _hint_at_certificate(error: ldap.LDAPError) -> None:
         )
 
 
-def wait_for(deadline: Optional[float], *descriptors: int) -> None:
-    """Wait until there is something to read on one of *descriptors*, or *deadline* comes."""
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-    poll.poll(left)
-
-
-class Waker:
-    """Ends a wait from another thread, or from a signal handler."""
-
-    def __init__(self) -> None:
-        """Make the pair of sockets."""
-        self.receiver, self._sender = socket.socketpair()
-        self.receiver.setblocking(False)
-        self._sender.setblocking(False)
-
-    def wake(self) -> None:
-        """End the wait that goes on, or the next one."""
-        with contextlib.suppress(BlockingIOError):  # full of wake-ups: it is awake
-            self._sender.send(b"\0")
-
-    def wait(self, deadline: Optional[float], *descriptors: int) -> None:
-        """Wait for a wake-up, for something to read on one of *descriptors*, or until *deadline*.
-
-        Args:
-            deadline: by ``time.monotonic()``; None waits for as long as it takes.
-            descriptors: further ones to wait for.
-        """
-        wait_for(deadline, self.receiver.fileno(), *descriptors)
-        with contextlib.suppress(BlockingIOError):
-            while self.receiver.recv(4096):
-                pass
-
-    def close(self) -> None:
-        """Close the sockets."""
-        self.receiver.close()
-        self._sender.close()
+def _hint_at_limits(error: ldap.LDAPError, size: int) -> None:
+    """Say which limits an ordinary search has that content synchronization may not have."""
+    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    said = f"{details['info']}; " if details.get("info") else ""
+    details["info"] = (
+        f"{said}the whole answer is read in pages of {size}: on OpenLDAP, let 'limits' allow this "
+        "user size.prtotal=unlimited and pages that large (size.pr); on 389-ds, see to "
+        "nsslapd-sizelimit, nsslapd-pagedsizelimit and nsslapd-lookthroughlimit"
+    )
 
 
 class Connection:
@@ -403,6 +379,94 @@ class Connection:
             return False
         self.ldap.abandon(answer)  # what it says is known
         return True
+
+    # --- ordinary searches
+
+    def pages(self, size: int) -> Iterator[wire.Found]:
+        """Yield the entries that an ordinary search for the URL finds, *size* of them a page.
+
+        References are left out: without ManageDsaIT they are not entries.
+
+        Raises:
+            PagingUnsupported: the server has no paged results (RFC 2696).
+            ProtocolError: it sent something malformed.
+            Stopped: a stop was asked for.
+            ldap.LDAPError: the connection is lost or silent, or the search ended with an error.
+        """
+        url, cookie = self.url, b""
+        while True:
+            control = RequestControl(wire.PAGED_RESULTS, True, wire.paged_request(size, cookie))
+            try:
+                for raw in self._answers(url.base, url.scope, [control]):
+                    if raw.type == ldap.RES_SEARCH_ENTRY:
+                        yield wire.found(raw)
+                    elif raw.type == ldap.RES_SEARCH_RESULT:
+                        cookie = wire.next_page(raw)
+            except ldap.UNAVAILABLE_CRITICAL_EXTENSION as error:
+                raise PagingUnsupported(
+                    f"the server at {url.server} has no paged results (RFC 2696) on {url.base!r}, "
+                    "or this user may not use them: without them the answer can't be read"
+                ) from error
+            except (ldap.SIZELIMIT_EXCEEDED, ldap.ADMINLIMIT_EXCEEDED) as error:
+                _hint_at_limits(error, size)
+                raise
+            if not cookie:
+                return
+
+    def find(self, name: str) -> Optional[wire.Found]:
+        """Return the entry *name* as an ordinary search for the URL finds it; None: it doesn't.
+
+        Raises:
+            ProtocolError, Stopped, ldap.LDAPError: as :meth:`pages`.
+        """
+        entry = None
+        try:
+            for raw in self._answers(name, ldap.SCOPE_BASE, []):
+                if raw.type == ldap.RES_SEARCH_ENTRY:
+                    entry = wire.found(raw)
+        except (ldap.NO_SUCH_OBJECT, ldap.REFERRAL):
+            return None
+        return entry
+
+    def _answers(
+        self, base: str, scope: int, controls: list[RequestControl]
+    ) -> Iterator[wire.RawResult]:
+        """Yield what answers a search for the URL's filter and attributes, its result last."""
+        url = self.url
+        message = self.ldap.search_ext(
+            base, scope, url.filter, list(url.attributes) or None, serverctrls=controls
+        )
+        ended = False
+        while not ended:
+            raw = self._next_soon(message, f"the search below {base!r}")
+            ended = raw.type == ldap.RES_SEARCH_RESULT
+            yield raw
+
+    def _next_soon(self, message: int, what: str) -> wire.RawResult:
+        """Wait for the next answer to *message*."""
+        deadline = time.monotonic() + _SILENCE_SECONDS
+        while True:
+            self.heed_stop()
+            try:
+                raw = self._next(message)
+            except (UnicodeDecodeError, MemoryError) as error:
+                raise ProtocolError(f"the server sent a name that is not UTF-8: {error}") from error
+            except ldap.DECODING_ERROR as error:
+                raise self._explained(error) from error
+            if raw is not None:
+                return raw
+            if time.monotonic() >= deadline:
+                raise self._timed_out(f"{what} for {_SILENCE_SECONDS:g} s")
+            self._waker.wait(deadline, self._descriptor())
+
+    def heed_stop(self) -> None:
+        """See that nobody wants a stop.
+
+        Raises:
+            Stopped: a stop was asked for.
+        """
+        if self._waker.stopping:
+            raise Stopped("please_stop() was called before the answer was complete")
 
     def close(self) -> None:
         """Unbind, and forget whatever was going on."""

@@ -27,6 +27,10 @@ class ClosedError(UsageError):
     """The client was unbound; make a new one."""
 
 
+class Stopped(UsageError):
+    """``please_stop()`` was called before what was asked for was complete."""
+
+
 class ConfigurationError(UsageError, ValueError):
     """An argument cannot be used; nothing was opened or changed."""
 
@@ -49,6 +53,10 @@ class ServerError(SyncreplError):
 
 class SyncUnsupported(ServerError):
     """The server has no content synchronization for this search."""
+
+
+class PagingUnsupported(ServerError):
+    """The server does not give out a long answer page by page (RFC 2696)."""
 
 
 class ProtocolError(ServerError):

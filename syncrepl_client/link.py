@@ -16,8 +16,9 @@ from typing import Callable, Optional
 import ldap
 
 from .backoff import Backoff
-from .connection import Connection, Waker
+from .connection import Connection
 from .server import ServerFacts
+from .waiting import Waker
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Link:
     Attributes:
         connection: the one there is; None while it is lost.
         facts: about the server that it leads, or led, to.
+        turn: how many servers were passed over so far.
     """
 
     def __init__(self, opener: Opener, waker: Waker, backoff: Optional[Backoff]) -> None:
@@ -92,7 +94,7 @@ class Link:
         self._backoff = backoff
         self._opening: Optional[Opening] = None
         self._attempts = 0
-        self._turn = 0
+        self.turn = 0
         self._resume = 0.0
         self.connection: Optional[Connection]
         self.connection, self.facts = opener(0)
@@ -114,7 +116,7 @@ class Link:
         """
         self.close()
         self._attempts += 1
-        self._turn += 1
+        self.turn += 1
         seconds = 0.0 if self._backoff is None else self._backoff.delay(self._attempts)
         self.pause(seconds)
         return seconds
@@ -148,7 +150,7 @@ class Link:
             elif self.connection is not None:
                 return True
             elif self._opening is None:
-                self._opening = Opening(self._opener, self._turn, self._waker)
+                self._opening = Opening(self._opener, self.turn, self._waker)
             elif self._opening.done:
                 opening, self._opening = self._opening, None
                 self.connection, self.facts = opening.result()

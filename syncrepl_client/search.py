@@ -34,7 +34,7 @@ Redo = Union[StartOver, SearchAgain]
 """A fact that ends a search which another one must follow."""
 
 
-class Stopped(BaseException):
+class Interrupted(BaseException):
     """A stop was asked for in the middle of a message."""
 
 
@@ -90,7 +90,7 @@ class Search:
             ProtocolError: the server sent what it must not.
             ldap.LDAPError: the connection was lost, or the server ended the search with an
                 error.
-            Stopped: in the middle of a message.
+            Interrupted: in the middle of a message.
         """
         count, ends = 0, None
         self.refreshed = False
@@ -121,7 +121,7 @@ class Search:
             if enough and self._may_commit(ends):
                 return None
         if ends is not None and self.sync.gap:
-            raise Stopped  # the cookie may cover what did not come yet
+            raise Interrupted  # the cookie may cover what did not come yet
         return None
 
     def _may_commit(self, ends: float) -> bool:
@@ -153,7 +153,7 @@ class Search:
             for number, fact in enumerate(facts):
                 if isinstance(fact, Step):
                     if number >= STEPS_BEFORE_STOP and stopping():
-                        raise Stopped
+                        raise Interrupted
                     self._delivery.step(fact)
                 elif isinstance(fact, RefreshDone):
                     self.refreshed = True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bytes to RFC 4533 messages, and the one request control to bytes.  No I/O in here.
+"""Bytes to RFC 4533 messages, pages of an ordinary search, and requests to bytes.  No I/O in here.
 
 BER as LDAP restricts it (RFC 4511, 5.1): definite lengths, one-byte tags.  No recursion, no
 allocation beyond slices of what came.
@@ -33,10 +33,11 @@ SYNC_DONE = "1.3.6.1.4.1.4203.1.9.1.3"
 SYNC_INFO = "1.3.6.1.4.1.4203.1.9.1.4"
 CANCEL = "1.3.6.1.1.8"
 WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
+PAGED_RESULTS = "1.2.840.113556.1.4.319"
 REFRESH_REQUIRED = 4096
 """e-syncRefreshRequired (RFC 4533, 2.6)."""
 
-_BOOLEAN, _OCTET_STRING, _ENUMERATED, _SEQUENCE, _SET = 0x01, 0x04, 0x0A, 0x30, 0x31
+_BOOLEAN, _INTEGER, _OCTET_STRING, _ENUMERATED, _SEQUENCE, _SET = 0x01, 0x02, 0x04, 0x0A, 0x30, 0x31
 _NEW_COOKIE, _REFRESH_DELETE, _REFRESH_PRESENT, _ID_SET = 0x80, 0xA1, 0xA2, 0xA3
 
 # SEQUENCE of 21 bytes { ENUMERATED of 1 byte, ...: a Sync State without a cookie.
@@ -54,6 +55,13 @@ class RawResult(NamedTuple):
     controls: Sequence[RawControl]
 
 
+class Found(NamedTuple):
+    """An entry as an ordinary search finds it."""
+
+    dn: str
+    attrs: Attributes
+
+
 # --- to bytes
 
 
@@ -67,8 +75,16 @@ def sync_request(mode: SyncreplMode, cookie: Optional[bytes]) -> bytes:
 
 def cancel_request(message_id: int) -> bytes:
     """Return the value of a Cancel request (RFC 3909, 2.1)."""
-    number = message_id.to_bytes(message_id.bit_length() // 8 + 1, "big")
-    return _encode(_SEQUENCE, _encode(0x02, number))
+    return _encode(_SEQUENCE, _integer(message_id))
+
+
+def paged_request(size: int, cookie: bytes) -> bytes:
+    """Return the value of a paged results control (RFC 2696, 2) that asks for *size* entries."""
+    return _encode(_SEQUENCE, _integer(size) + _encode(_OCTET_STRING, cookie))
+
+
+def _integer(value: int) -> bytes:
+    return _encode(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 
 def _encode(tag: int, content: bytes) -> bytes:
@@ -212,6 +228,17 @@ def sync_info(value: bytes) -> Union[NewCookie, PhaseEnd, IdSet]:
     return message
 
 
+def paged_cookie(value: bytes) -> bytes:
+    """Decode the value of a paged results control into its cookie; empty after the last page."""
+    reader = _Reader(value, "paged results control")
+    content = reader.enter(_SEQUENCE)
+    reader.close()
+    content.octets(_INTEGER)  # how many entries there are, if the server cares to say
+    cookie = content.octets()
+    content.close()
+    return cookie
+
+
 # --- from python-ldap
 
 
@@ -236,6 +263,24 @@ def decode(raw: RawResult) -> Optional[Message]:
     if raw.type == ldap.RES_SEARCH_RESULT:
         return Done(_done_control(raw.controls))
     raise ProtocolError(f"the server answered the search with a message of type {raw.type:#x}")
+
+
+def found(raw: RawResult) -> Found:
+    """Return the entry that an ordinary search found."""
+    name, attrs, _ = raw.data[0]
+    return Found(name, _without_doubles(attrs))
+
+
+def next_page(raw: RawResult) -> bytes:
+    """Return the cookie with which the page after this result is asked for; empty: none.
+
+    Raises:
+        ProtocolError: there is none, so nobody knows whether this was all (RFC 2696, 3).
+    """
+    for oid, _, value in raw.controls:
+        if oid == PAGED_RESULTS:
+            return paged_cookie(value or b"")
+    raise ProtocolError("the server ended a page without the paged results control (RFC 2696)")
 
 
 def decode_error(error: ldap.LDAPError) -> Optional[RefreshRequired]:

@@ -181,7 +181,7 @@ class Follower:
     def _apply(self, message: Message) -> bool:
         """Apply the facts one by one; say whether the refresh was done."""
         done = False
-        with closing(self.sync.receive(message)) as facts:  # type: ignore[type-var]
+        with closing(self.sync.receive(message)) as facts:
             for fact in facts:
                 done |= isinstance(fact, RefreshDone)
                 self._take(fact)

@@ -12,7 +12,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Union
 
@@ -22,6 +22,7 @@ SYNC_REQUEST = "1.3.6.1.4.1.4203.1.9.1.1"
 SYNC_STATE = "1.3.6.1.4.1.4203.1.9.1.2"
 SYNC_DONE = "1.3.6.1.4.1.4203.1.9.1.3"
 SYNC_INFO = "1.3.6.1.4.1.4203.1.9.1.4"
+PAGED_RESULTS = "1.2.840.113556.1.4.319"
 CANCEL = "1.3.6.1.1.8"
 START_TLS = "1.3.6.1.4.1.1466.20037"
 
@@ -282,6 +283,19 @@ def done(
     return Message(result(0x65, code, text), value if sync_done else b"")
 
 
+def found(value: int, mark: str = "") -> Message:
+    """A made-up entry as an ordinary search finds it; the same as person()."""
+    return bare_entry(dn(value), {"uid": [f"u{value}"], "description": [mark or "first"]})
+
+
+def page_end(cookie: bytes | None = b"", code: int = SUCCESS, text: str = "") -> Message:
+    """A SearchResultDone with a paged results control; None: without."""
+    value = tlv(0x30, number(0), octets(cookie or b""))
+    return Message(
+        result(0x65, code, text), b"" if cookie is None else control(PAGED_RESULTS, value)
+    )
+
+
 def notice(code: int) -> Raw:
     """A Notice of Disconnection."""
     name = octets("1.3.6.1.4.1.1466.20036", 0x8A)
@@ -362,6 +376,8 @@ class Settings:
     starttls_result: int = PROTOCOL_ERROR
     attribute_types: Sequence[str] = ()
     """Attribute type descriptions in the subschema."""
+    entries: Mapping[str, Message] = field(default_factory=dict)
+    """What searches without any control find, by their base."""
 
 
 class Provider:
@@ -373,7 +389,10 @@ class Provider:
         self.heard = Heard()
         self.binds: list[Bind] = []
         self.searches: list[SyncSearch] = []
+        self.pages: list[tuple[int, bytes]] = []
+        """Size and cookie of each page that was asked for."""
         self._scripts = [list(script) for script in scripts]
+        self._page_scripts: list[list[Item]] = []
         self._lock = threading.Lock()
         self._sessions: list[_Session] = []
         self._closed = False
@@ -386,6 +405,15 @@ class Provider:
         """Add a script, for the search after those that have one."""
         with self._lock:
             self._scripts.append(list(items))
+
+    def play_page(self, *items: Item) -> None:
+        """Add a script for the next search that wants a page; unplayed, it isn't answered."""
+        with self._lock:
+            self._page_scripts.append(list(items))
+
+    def next_page(self) -> list[Item]:
+        with self._lock:
+            return self._page_scripts.pop(0) if self._page_scripts else []
 
     def next_script(self) -> list[Item]:
         with self._lock:
@@ -595,20 +623,32 @@ class _Session:
         base = fields[0][1].decode()
         asked = _sync_search(operation, controls)
         if asked is not None:
-            script = self._provider.next_script()
             self._provider.searches.append(asked)
-            search = _Search(self, message_id, script)
-            self._searches[message_id] = search
-            search.thread.start()
+            self._play(message_id, self._provider.next_script())
             self._provider.heard.add("search")
+            return
+        page = _page_request(controls)
+        if page is not None:
+            self._provider.pages.append(page)
+            self._play(message_id, self._provider.next_page())
+            self._provider.heard.add("page")
             return
         settings = self._provider.settings
         if base == "":
             self._found(message_id, "", _root_dse(settings))
         elif base == "cn=schema":
             self._found(message_id, base, {"attributeTypes": settings.attribute_types})
+        elif base in settings.entries:
+            self._answer(message_id, settings.entries[base].operation)
+            self._answer(message_id, result(0x65, SUCCESS))
+            self._provider.heard.add("read")
         else:
             self._answer(message_id, result(0x65, NO_SUCH_OBJECT))
+
+    def _play(self, message_id: int, script: list[Item]) -> None:
+        search = _Search(self, message_id, script)
+        self._searches[message_id] = search
+        search.thread.start()
 
     def _found(self, message_id: int, name: str, attrs: Mapping[str, Sequence[str]]) -> None:
         self._answer(message_id, bare_entry(name, attrs).operation)
@@ -622,6 +662,16 @@ def _root_dse(settings: Settings) -> dict[str, Sequence[str]]:
         "supportedExtension": [CANCEL] if settings.knows_cancel else ["1.3.6.1.4.1.4203.1.11.3"],
         "subschemaSubentry": ["cn=schema"],
     }
+
+
+def _page_request(controls: bytes) -> tuple[int, bytes] | None:
+    for _, content in elements(controls):
+        (_, oid), *_, (_, value) = elements(content)
+        if oid.decode() == PAGED_RESULTS:
+            [(_, request)] = elements(value)
+            (_, size), (_, cookie) = elements(request)
+            return int.from_bytes(size, "big"), cookie
+    return None
 
 
 def _sync_search(operation: bytes, controls: bytes) -> SyncSearch | None:

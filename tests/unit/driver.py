@@ -199,7 +199,7 @@ class Driver:
             before = self.mirror.copy()
             self.store.begin()
             try:
-                with contextlib.closing(self.sync.receive(message)) as facts:  # type: ignore[type-var]
+                with contextlib.closing(self.sync.receive(message)) as facts:
                     for fact in facts:
                         said.append(self._apply(fact))
                         if self.reason is not None:

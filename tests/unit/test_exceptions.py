@@ -37,6 +37,8 @@ def test_each_says_whose_move_is_next(kind: type[Exception]) -> None:
         ("CallbackInvalid", (exceptions.ConfigurationError, TypeError)),
         ("LDAPUrlError", (exceptions.ConfigurationError,)),
         ("LDAPUrlConflict", (exceptions.ConfigurationError,)),
+        ("Stopped", (UsageError,)),
+        ("PagingUnsupported", (ServerError,)),
         ("ProtocolError", (ServerError,)),
         ("SyncUnsupported", (ServerError,)),
         ("StorePathError", (StoreError, exceptions.ConfigurationError)),
