@@ -40,6 +40,7 @@ class Pretended:
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.ldap = None
+        self.url = arguments[0]
         self._searching = False
 
     def read_root_dse(self) -> dict[str, list[bytes]]:
@@ -114,7 +115,7 @@ def follow(case: Case) -> None:
 def _run(path: str, case: Case, kind: Any, mirror: CommittedMirror) -> None:
     url = f"ldap://pretended/{BASE}??{'sub' if case.subtree else 'one'}"
     mode = SyncreplMode.REFRESH_AND_PERSIST
-    with Syncrepl(path, mirror, mode, url) as client:
+    with Syncrepl(path, mirror, mode, url, reconnect=False, max_deletes=None) as client:
         while kind.said:
             if not _poll(client, kind, mirror):
                 return

@@ -89,7 +89,7 @@ def test_each_outside_world_is_behind_one_door(name: str) -> None:
 
 
 def test_the_doors_are_there() -> None:
-    assert outer(f"{PACKAGE}.connection") >= {"ldap.ldapobject", "ldap.extop"}
+    assert outer(f"{PACKAGE}.connection") >= {"ldap.ldapobject"}
     assert outer(f"{PACKAGE}.waiting") >= {"select", "socket"}
     assert "sqlite3" in outer(f"{PACKAGE}.store.sqlite")
     assert "sqlite3" in outer(f"{PACKAGE}.store.scratch")
