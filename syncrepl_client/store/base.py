@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a data store is: the one interface that all of them have, and what they share.
 
-A store keeps, for one search, the entries by UUID, the cookie, the dialect of the server that
-made it, and the URL without its password.  Changes and the cookie that covers them are
+A store keeps, for one search, the entries by UUID, and whose answer they are: the cookie, the
+server that made it, the URL without its password.  Changes and the cookie that covers them are
 committed together or not at all.
 """
 
@@ -21,7 +21,8 @@ from ..exceptions import StoreError, StoreInvalid, StorePathError, StoreVersionE
 from ..messages import Attributes
 from ..view import Named, Record
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Format 2 has the origin's identity, epoch and time of reconciling; format 1 lacks them."""
 
 
 class Origin(NamedTuple):
@@ -31,11 +32,17 @@ class Origin(NamedTuple):
         cookie: the committed cookie; None before the first refresh is done.
         dialect: name of the dialect of the server that made the cookie.
         url: the search's LDAP URL, without its password.
+        identity: who the server said the client was bound as, when the cookie was made.
+        epoch: which run of the server made the cookie, where its dialect needs that.
+        reconciled: when the last refresh without a cookie was done, in seconds of Unix time.
     """
 
     cookie: Optional[bytes] = None
     dialect: Optional[str] = None
     url: Optional[str] = None
+    identity: Optional[str] = None
+    epoch: Optional[str] = None
+    reconciled: Optional[float] = None
 
 
 class Store(ABC):
@@ -216,8 +223,8 @@ def check_path(path: str) -> None:
         raise StorePathError(f"the directory {directory!r} of the data store can't be written")
 
 
-def check_version(version: Any, path: str) -> None:
-    """See that this library can read a store of that format *version*.
+def check_version(version: Any, path: str) -> int:
+    """Return *version*, the format of a store, if this library can read it.
 
     Raises:
         StoreInvalid: there is none.
@@ -230,3 +237,4 @@ def check_version(version: Any, path: str) -> None:
             f"the data store {path!r} has format {version}, this version of syncrepl_client reads "
             f"formats up to {FORMAT_VERSION}: upgrade syncrepl_client; the file was left as it is"
         )
+    return version

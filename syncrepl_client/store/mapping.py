@@ -6,7 +6,7 @@ has the entries by UUID, UUIDs by key, how many entries lie below a key, and the
 """
 
 from collections.abc import Iterable, Iterator, MutableMapping
-from typing import Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from .. import dn
 from ..exceptions import StoreError, StoreInvalid
@@ -16,6 +16,8 @@ from .base import Origin, Store
 Bytes = MutableMapping[bytes, bytes]
 
 _ENTRY, _KEY, _BELOW, _ORIGIN = b"e", b"k", b"b", b"o"
+_NOT_TEXT = {"reconciled": float}
+"""How fields of the origin are read back that are no text; the cookie stays bytes."""
 
 
 class MappingStore(Store):
@@ -66,17 +68,18 @@ class MappingStore(Store):
 
     @property
     def origin(self) -> Origin:
-        cookie, dialect, url = (
-            self._get(_ORIGIN + name) for name in (b"cookie", b"dialect", b"url")
-        )
+        values: dict[str, Any] = {}
+        for name in Origin._fields:
+            stored = self._get(_ORIGIN + name.encode())
+            values[name] = None if stored is None else self._decoded(name, stored)
+        return Origin(**values)
+
+    @staticmethod
+    def _decoded(name: str, stored: bytes) -> Union[bytes, str, float]:
         try:
-            return Origin(
-                cookie,
-                None if dialect is None else dialect.decode(),
-                None if url is None else url.decode(),
-            )
-        except UnicodeDecodeError as error:
-            raise StoreInvalid("the origin of the store is damaged") from error
+            return stored if name == "cookie" else _NOT_TEXT.get(name, str)(stored.decode())
+        except ValueError as error:  # UnicodeDecodeError is one
+            raise StoreInvalid(f"the origin of the store is damaged: its {name}") from error
 
     def get(self, uuid: bytes) -> Optional[Record]:
         value = self._get(_ENTRY + uuid)
@@ -119,8 +122,7 @@ class MappingStore(Store):
         self._require_transaction()
         if origin is not None:
             for name, value in zip(origin._fields, origin):
-                stored = value.encode() if isinstance(value, str) else value
-                self._set(_ORIGIN + name.encode(), stored)
+                self._set(_ORIGIN + name.encode(), None if value is None else _encoded(value))
         if self._pending:
             self._flush(self._pending)
         self._pending = {}
@@ -194,6 +196,10 @@ class MappingStore(Store):
 def all_names(mapping: Bytes) -> Iterator[bytes]:
     """Yield the names in *mapping*; a dict may change meanwhile."""
     return iter(list(mapping) if isinstance(mapping, dict) else mapping)
+
+
+def _encoded(value: Union[bytes, str, float]) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _ancestors(key: bytes) -> list[bytes]:

@@ -64,11 +64,12 @@ class ShelfStore(MappingStore):
             finally:
                 self._close_files()
         self._lock = FileLock(lock, create=True)
+        current = b"%d" % FORMAT_VERSION
         try:
             self._data = self._dbm("c" if create else "w")
             self._check()
-            if self._data.get(_VERSION) is None:
-                self._data[_VERSION] = b"%d" % FORMAT_VERSION
+            if self._data.get(_VERSION) != current:  # new, or of an older format
+                self._data[_VERSION] = current
             if self._data.get(_UNCLEAN) is not None:
                 self._trusted = False
                 self._marked = True

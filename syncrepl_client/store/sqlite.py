@@ -32,7 +32,10 @@ CREATE TABLE syncrepl_origin (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     cookie BLOB,
     dialect TEXT,
-    url TEXT
+    url TEXT,
+    identity TEXT,
+    epoch TEXT,
+    reconciled REAL
 );
 INSERT INTO syncrepl_origin (only) VALUES (1);
 PRAGMA application_id = {_APPLICATION_ID};
@@ -40,11 +43,21 @@ PRAGMA user_version = {FORMAT_VERSION};
 COMMIT;
 """
 
+_FROM_FORMAT_1 = (
+    "ALTER TABLE syncrepl_origin ADD COLUMN identity TEXT",
+    "ALTER TABLE syncrepl_origin ADD COLUMN epoch TEXT",
+    "ALTER TABLE syncrepl_origin ADD COLUMN reconciled REAL",
+    "PRAGMA user_version = 2",
+)
+"""These share a transaction.  SQLite rewrites no row for them."""
+
 _SCRATCH = """
 CREATE TEMP TABLE named (uuid BLOB PRIMARY KEY, word INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 _COLUMNS = "uuid, key, dn, attrs"
+_GET_ORIGIN = f"SELECT {', '.join(Origin._fields)} FROM syncrepl_origin"
+_SET_ORIGIN = f"UPDATE syncrepl_origin SET {', '.join(f'{name} = ?' for name in Origin._fields)}"
 _END = b"\xff" * 2
 """Sorts after every continuation of a key that is not a displaced one's."""
 
@@ -99,8 +112,7 @@ class SQLiteStore(Store):
         return not head
 
     def _prepare(self, new: bool) -> None:
-        if not new:
-            self._check()
+        version = FORMAT_VERSION if new else self._check()
         self._execute("PRAGMA journal_mode = WAL")
         self._execute("PRAGMA synchronous = NORMAL")
         self._execute("PRAGMA temp_store = FILE")
@@ -109,9 +121,18 @@ class SQLiteStore(Store):
                 self.connection.executescript(_SCHEMA)
             except sqlite3.Error as error:
                 raise self._failed(error) from error
+        if version < FORMAT_VERSION:
+            self._migrate()
         self._execute(_SCRATCH)
 
-    def _check(self) -> None:
+    def _migrate(self) -> None:
+        self._execute("BEGIN IMMEDIATE")
+        for statement in _FROM_FORMAT_1:
+            self._execute(statement)
+        self._execute("COMMIT")
+
+    def _check(self) -> int:
+        """See that this is a store; return the version of its format."""
         (application,) = self._execute("PRAGMA application_id").fetchone()
         if application != _APPLICATION_ID:
             raise StoreInvalid(
@@ -119,7 +140,7 @@ class SQLiteStore(Store):
                 "change data_path"
             )
         (version,) = self._execute("PRAGMA user_version").fetchone()
-        check_version(version, self.path)
+        return check_version(version, self.path)
 
     @property
     def exists(self) -> bool:
@@ -141,7 +162,7 @@ class SQLiteStore(Store):
 
     @property
     def origin(self) -> Origin:
-        row = self._execute("SELECT cookie, dialect, url FROM syncrepl_origin").fetchone()
+        row = self._execute(_GET_ORIGIN).fetchone()
         if row is None:
             raise StoreInvalid(f"the data store {self.path!r} is damaged: its origin is missing")
         return Origin(*row)
@@ -188,7 +209,7 @@ class SQLiteStore(Store):
     def commit(self, origin: Optional[Origin] = None) -> None:
         self._require_transaction()
         if origin is not None:
-            self._execute("UPDATE syncrepl_origin SET cookie = ?, dialect = ?, url = ?", origin)
+            self._execute(_SET_ORIGIN, origin)
         self._execute("COMMIT")
 
     def rollback(self) -> None:

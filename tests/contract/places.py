@@ -81,7 +81,8 @@ def reference(number: int) -> Record:
 
 
 def origin(cookie: bytes | None) -> Origin:
-    return Origin(cookie, "other", "ldap://h/dc=x??sub?(objectClass=*)")
+    url = "ldap://h/dc=x??sub?(objectClass=*)"
+    return Origin(cookie, "other", url, "dn:cn=é,dc=x", "20261123", 1763935225.1234567)
 
 
 def fill(store: Store, *records: Record, cookie: bytes | None = None) -> None:

@@ -26,7 +26,8 @@ from syncrepl_client.exceptions import (
     StorePathError,
     StoreVersionError,
 )
-from syncrepl_client.store import SQLiteStore, Store
+from syncrepl_client.store import Origin, SQLiteStore, Store
+from syncrepl_client.store.base import FORMAT_VERSION
 from tests.contract.places import FILE_KINDS, Place, consistent, fill, origin, record, uid
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,7 +180,7 @@ class Breaking(MutableMapping[bytes, bytes]):
         self.inner.close()
 
 
-TOTAL = 17
+TOTAL = 20
 """So many changes of the file are in that commit, its mark included."""
 
 
@@ -372,7 +373,7 @@ def set_version(place: Place, version: int) -> None:
             file[b"oversion"] = b"%d" % version
 
 
-@pytest.mark.parametrize("version", [2, 1000])
+@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 1000])
 def test_a_newer_format_is_refused(file_place: Place, version: int) -> None:
     file_place.make(*TREE)
     set_version(file_place, version)
@@ -380,7 +381,7 @@ def test_a_newer_format_is_refused(file_place: Place, version: int) -> None:
     with pytest.raises(StoreVersionError, match=rf"format {version}.*upgrade"):
         file_place.open()
     assert file_place.files() == before
-    set_version(file_place, 1)
+    set_version(file_place, FORMAT_VERSION)
     assert len(file_place.open()) == 3
 
 
@@ -391,6 +392,127 @@ def test_a_format_that_never_was(file_place: Place) -> None:
     with pytest.raises(StoreError):
         file_place.open()
     assert file_place.files() == before
+
+
+SQLITE_FORMAT_1 = """
+PRAGMA journal_mode = WAL;
+BEGIN IMMEDIATE;
+CREATE TABLE syncrepl_entry (
+    id INTEGER PRIMARY KEY,
+    uuid BLOB NOT NULL UNIQUE,
+    key BLOB NOT NULL UNIQUE,
+    dn TEXT NOT NULL,
+    attrs BLOB NOT NULL
+);
+CREATE TABLE syncrepl_origin (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    cookie BLOB,
+    dialect TEXT,
+    url TEXT
+);
+INSERT INTO syncrepl_origin (only) VALUES (1);
+PRAGMA application_id = 1397902403;
+PRAGMA user_version = 1;
+COMMIT;
+"""
+ORIGIN_1 = origin(b"c")._replace(identity=None, epoch=None, reconciled=None)
+
+
+def sqlite_format_1(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(SQLITE_FORMAT_1)
+        connection.execute("UPDATE syncrepl_origin SET cookie = ?, dialect = ?, url = ?",
+                           ORIGIN_1[:3])  # fmt: skip
+        connection.executemany(
+            "INSERT INTO syncrepl_entry (uuid, key, dn, attrs) VALUES (?, ?, ?, ?)", TREE
+        )
+
+
+def shelf_format_1(path: Path) -> None:
+    with dbm.open(str(path), "c", 0o600) as file:
+        file[b"oversion"] = b"1"
+        for name, value in zip((b"ocookie", b"odialect", b"ourl"), ORIGIN_1):
+            assert value is not None
+            file[name] = value if isinstance(value, bytes) else str(value)
+        for each in TREE:
+            name = each.dn.encode()
+            sizes = len(each.key).to_bytes(4, "big") + len(name).to_bytes(4, "big")
+            file[b"e" + each.uuid] = sizes + each.key + name + each.attrs
+            file[b"k" + each.key] = each.uuid
+        tops = [b"", TREE[0].key, TREE[1].key]
+        for key, count in zip(tops, (b"3", b"2", b"1")):
+            file[b"b" + key] = count
+
+
+def put_format_1(place: Place) -> None:
+    (sqlite_format_1 if place.kind == "sqlite" else shelf_format_1)(place.path)
+
+
+def test_format_1_is_migrated(file_place: Place) -> None:
+    put_format_1(file_place)
+    for _ in range(2):
+        store = file_place.open()
+        assert store.trusted
+        assert store.origin == ORIGIN_1
+        assert [each.uuid for each in store.live()] == [each.uuid for each in TREE]
+        consistent(store)
+        store.close()
+    store = file_place.open()
+    fill(store, record(9), cookie=b"2")
+    store.close()
+    store = file_place.open()
+    assert store.origin == origin(b"2")
+    assert len(store) == 4
+
+
+def test_a_migrated_file_has_the_schema_of_a_new_one(sqlite_place: Place, tmp_path: Path) -> None:
+    """But for the spelling: the columns, their order and their types."""
+
+    def columns(place: Place) -> list[Any]:
+        place.create().close()
+        with closing(sqlite3.connect(place.path)) as connection:
+            return [
+                connection.execute(pragma).fetchall()
+                for pragma in ("PRAGMA table_info(syncrepl_entry)",
+                               "PRAGMA table_info(syncrepl_origin)", "PRAGMA user_version")
+            ]  # fmt: skip
+
+    sqlite_format_1(sqlite_place.path)
+    (tmp_path / "new").mkdir()
+    new = Place("sqlite", tmp_path / "new")
+    found = columns(new)
+    assert columns(sqlite_place) == found
+    assert tuple(column[1] for column in found[1][1:]) == Origin._fields
+
+
+@pytest.mark.parametrize("statements", range(9))
+def test_killed_in_the_middle_of_a_migration(
+    sqlite_place: Place, statements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was cut short before, it is format 1 or 2, and is opened again."""
+    sqlite_format_1(sqlite_place.path)
+    execute, left = SQLiteStore._execute, [statements]
+
+    def dying(store: SQLiteStore, sql: str, values: Any = ()) -> sqlite3.Cursor:
+        writes = sql.lstrip().startswith(
+            ("BEGIN", "ALTER", "PRAGMA user_version = ", "COMMIT", "CREATE")
+        )
+        left[0] -= writes
+        if writes and left[0] < 0:
+            die()
+        return execute(store, sql, values)
+
+    monkeypatch.setattr(SQLiteStore, "_execute", dying)
+    status = in_child(lambda: sqlite_place.open().close())
+    monkeypatch.undo()
+    assert status == (-signal.SIGKILL if statements < 7 else 0)
+    with closing(sqlite3.connect(sqlite_place.path)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        width = len(connection.execute("SELECT * FROM syncrepl_origin").fetchone())
+    assert (version, width) == ((1, 4) if statements < 6 else (2, 7))
+    store = sqlite_place.open()
+    assert store.origin == ORIGIN_1
+    consistent(store)
 
 
 # --- damaged, or something else

@@ -93,7 +93,7 @@ def test_create_makes_it_once(place: Place) -> None:
 
 
 def test_a_new_one_is_empty(store: Store) -> None:
-    assert store.origin == Origin(None, None, None)
+    assert store.origin == Origin(None, None, None, None, None, None)
     assert len(store) == 0
     assert list(store.live()) == list(store.below(b"")) == []
     assert not store.has_displaced()
@@ -282,6 +282,26 @@ def test_commit(place: Place) -> None:
     assert store.origin == Origin(None, "other", None)
     store.close()
     assert place.open().origin == Origin(None, "other", None)
+
+
+@pytest.mark.parametrize("name", Origin._fields)
+def test_each_field_of_the_origin_comes_back(place: Place, name: str) -> None:
+    """With its type; and it can be taken back."""
+    value = getattr(origin(b"\0\xff"), name)
+    store = place.create()
+    for kept in (Origin(**{name: value}), Origin(), Origin(**{name: value})):
+        store.begin()
+        store.commit(kept)
+        assert store.origin == kept
+    store.close()
+    found = getattr(place.open().origin, name)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_the_cookies_bytes_are_kept(place: Place) -> None:
+    place.make(cookie=bytes(range(256)))
+    assert place.open().origin.cookie == bytes(range(256))
 
 
 def test_rollback(store: Store) -> None:

@@ -27,6 +27,7 @@ from syncrepl_client.callbacks import BaseCallback
 from syncrepl_client.exceptions import StoreError, StoreLocked, StoreVersionError
 from syncrepl_client.messages import Attributes
 from syncrepl_client.store import SQLiteStore
+from syncrepl_client.store.base import FORMAT_VERSION
 from tests.mirror import Content, Mirror, content, server_content
 from tests.servers import Slapd
 from tests.servers.people import person, person_dn
@@ -405,9 +406,9 @@ def test_a_shelf_is_damaged(directory: Directory, part: float, garbage: bytes) -
 def test_a_store_from_the_future(directory: Directory) -> None:
     directory.add(5)
     directory.sync()
-    _set_version(directory, 2)
+    _set_version(directory, FORMAT_VERSION + 1)
     assert "upgrade" in str(directory.refused(StoreVersionError))
-    _set_version(directory, 1)
+    _set_version(directory, FORMAT_VERSION)
     directory.add(1)
     directory.sync()
 
