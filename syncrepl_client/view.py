@@ -54,5 +54,8 @@ class Named(Protocol):
     def leavers(self, *, unnamed: bool) -> Iterator[Record]:
         """Yield the stored entries noted as gone, and the *unnamed* ones; children first."""
 
+    def count_leavers(self, *, unnamed: bool) -> int:
+        """Return how many of :meth:`leavers` are live entries: what a refresh would delete."""
+
     def clear(self) -> None:
         """Forget everything."""

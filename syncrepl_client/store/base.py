@@ -10,6 +10,7 @@ import os
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from contextlib import AbstractContextManager
 from typing import (
     Any,
     NamedTuple,
@@ -138,6 +139,18 @@ class Store(ABC):
     @abstractmethod
     def rollback(self) -> None:
         """Forget what was written since :meth:`begin`; without a transaction, do nothing."""
+
+    @abstractmethod
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Return a context manager that undoes what was written inside it, if it raises.
+
+        That is what the store wrote, what :attr:`named` noted, and for SQLite what other code
+        wrote on :attr:`connection`.  The exception goes on; the transaction stays open, with
+        what it had before.  Savepoints may be nested.
+
+        Raises:
+            StoreError: no transaction is open, or somebody ended it inside.
+        """
 
     @abstractmethod
     def put(self, record: Record) -> None:

@@ -6,7 +6,9 @@ has the entries by UUID, UUIDs by key, how many entries lie below a key, and the
 """
 
 from collections.abc import Iterable, Iterator, MutableMapping
-from typing import Any, Callable, Optional, Union
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Callable, Optional, TypeVar, Union
 
 from .. import dn
 from ..exceptions import StoreError, StoreInvalid
@@ -23,11 +25,14 @@ _NOT_TEXT = {"reconciled": float}
 class MappingStore(Store):
     """Entries and cookie in a mapping; what its makers must add is the mapping's life."""
 
+    named: "MappingNamed"
+
     def __init__(self, new_scratch: Callable[[], Bytes]) -> None:
         """Begin without a mapping; *new_scratch* makes one for what a refresh names."""
         self._data: Optional[Bytes] = None
         self._pending: dict[bytes, Optional[bytes]] = {}
         self._transaction = False
+        self._undo: Optional[list[Callable[[], None]]] = None  # in a savepoint
         self.named = MappingNamed(self, new_scratch)
 
     @property
@@ -49,6 +54,8 @@ class MappingStore(Store):
 
     def _set(self, name: bytes, value: Optional[bytes]) -> None:
         self._require_transaction()
+        if self._undo is not None:
+            self._undo.append(restorer(self._pending, name))
         self._pending[name] = value
 
     def _require_transaction(self) -> None:
@@ -140,6 +147,25 @@ class MappingStore(Store):
         self._pending = {}
         self._transaction = False
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        self._require_transaction()
+        outer, self._undo = self._undo, []
+        try:
+            yield
+            self._require_transaction()
+            if outer is not None:
+                outer += self._undo
+        except BaseException:
+            if self._transaction:
+                for step in reversed(self._undo):
+                    step()
+            raise
+        finally:
+            self._undo = outer
+            if outer is None:
+                self.named.close_cleared()
+
     def put(self, record: Record) -> None:
         self._require_transaction()
         if self._get(_KEY + record.key) not in (None, record.uuid):
@@ -193,6 +219,16 @@ class MappingStore(Store):
         self.commit()
 
 
+V = TypeVar("V")
+
+
+def restorer(mapping: MutableMapping[bytes, V], name: bytes) -> Callable[[], None]:
+    """Return what puts *name* of *mapping* back to what it is now."""
+    if name in mapping:
+        return partial(mapping.__setitem__, name, mapping[name])
+    return partial(mapping.__delitem__, name)
+
+
 def all_names(mapping: Bytes) -> Iterator[bytes]:
     """Yield the names in *mapping*; a dict may change meanwhile."""
     return iter(list(mapping) if isinstance(mapping, dict) else mapping)
@@ -239,6 +275,7 @@ class MappingNamed(Named):
         self._store = store
         self._new = new_scratch
         self._words: Optional[Bytes] = None
+        self._cleared: list[Bytes] = []  # in a savepoint, which may want them back
 
     def _all(self) -> Bytes:
         if self._words is None:
@@ -249,15 +286,20 @@ class MappingNamed(Named):
         words = self._all()
         for uuid in uuids:
             if uuid not in words:
-                words[uuid] = _PRESENT
+                self._say(uuid, _PRESENT)
 
     def placed(self, uuid: bytes) -> None:
-        self._all()[uuid] = _PLACED
+        self._say(uuid, _PLACED)
 
     def gone(self, uuids: Iterable[bytes]) -> None:
-        words = self._all()
         for uuid in uuids:
-            words[uuid] = _GONE
+            self._say(uuid, _GONE)
+
+    def _say(self, uuid: bytes, word: bytes) -> None:
+        words = self._all()
+        if self._store._undo is not None:
+            self._store._undo.append(restorer(words, uuid))
+        words[uuid] = word
 
     def is_placed(self, uuid: bytes) -> bool:
         return self._all().get(uuid) == _PLACED
@@ -269,23 +311,43 @@ class MappingNamed(Named):
         )
 
     def leavers(self, *, unnamed: bool) -> Iterator[Record]:
+        found = sorted(((each.key, each.uuid) for each in self._leavers(unnamed)), reverse=True)
+        return filter(None, (self._store.get(uuid) for _, uuid in found))
+
+    def count_leavers(self, *, unnamed: bool) -> int:
+        return sum(1 for each in self._leavers(unnamed) if dn.is_live(each.key))
+
+    def _leavers(self, unnamed: bool) -> Iterator[Record]:
         words = self._all()
         candidates = self._store._names(_ENTRY) if unnamed else all_names(words)
-        found: list[tuple[bytes, bytes]] = []
         for uuid in candidates:
             if words.get(uuid, _GONE) == _GONE:
                 record = self._store.get(uuid)
                 if record is not None:
-                    found.append((record.key, uuid))
-        found.sort(reverse=True)
-        return filter(None, (self._store.get(uuid) for _, uuid in found))
+                    yield record
 
     def clear(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the mapping back."""
         words, self._words = self._words, None
-        close = getattr(words, "close", None)
-        if close is not None:
-            close()
+        if words is None:
+            return
+        if self._store._undo is None:
+            _close(words)
+        else:
+            self._cleared.append(words)
+            self._store._undo.append(self._unclear)
+
+    def _unclear(self) -> None:
+        words, self._words = self._words, self._cleared.pop()
+        if words is not None:
+            _close(words)
+
+    def close_cleared(self) -> None:
+        """Close what was cleared in a savepoint that is over."""
+        while self._cleared:
+            _close(self._cleared.pop())
+
+
+def _close(words: Bytes) -> None:
+    close = getattr(words, "close", None)
+    if close is not None:
+        close()

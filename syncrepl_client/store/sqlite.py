@@ -8,6 +8,7 @@ take the last commits away again, whole and in order, and what they held is repo
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Optional
 
 from .. import dn
@@ -216,6 +217,20 @@ class SQLiteStore(Store):
         if self.in_transaction:
             self._execute("ROLLBACK")
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        self._require_transaction()
+        self._execute("SAVEPOINT syncrepl_savepoint")
+        try:
+            yield
+        except BaseException:
+            if self.in_transaction:  # SQLite ends it itself where the disk is full
+                self._execute("ROLLBACK TO syncrepl_savepoint")
+                self._execute("RELEASE syncrepl_savepoint")
+            raise
+        self._require_transaction()
+        self._execute("RELEASE syncrepl_savepoint")
+
     def _require_transaction(self) -> None:
         if not self.connection.in_transaction:
             raise StoreError(
@@ -270,6 +285,10 @@ class SQLiteStore(Store):
 
 
 _PRESENT, _PLACED, _GONE = 0, 1, 2
+_LEAVERS = {
+    True: "syncrepl_entry LEFT JOIN named USING (uuid) WHERE (word IS NULL OR word = ?)",
+    False: "named CROSS JOIN syncrepl_entry USING (uuid) WHERE word = ?",
+}
 
 
 class SQLiteNamed(Named):
@@ -306,14 +325,15 @@ class SQLiteNamed(Named):
         return self._execute(sql, (_PRESENT,)).fetchone() is not None
 
     def leavers(self, *, unnamed: bool) -> Iterator[Record]:
-        if unnamed:
-            tables, gone = "syncrepl_entry LEFT JOIN named USING (uuid)", "word IS NULL OR word = ?"
-        else:
-            tables, gone = "named CROSS JOIN syncrepl_entry USING (uuid)", "word = ?"
         # To delete the row that a SELECT is at is safe in SQLite; no other one is deleted.
         return self._records(
-            f"SELECT {_COLUMNS} FROM {tables} WHERE {gone} ORDER BY key DESC", (_GONE,)
+            f"SELECT {_COLUMNS} FROM {_LEAVERS[unnamed]} ORDER BY key DESC", (_GONE,)
         )
+
+    def count_leavers(self, *, unnamed: bool) -> int:
+        sql = f"SELECT count(*) FROM {_LEAVERS[unnamed]} AND key < ?"
+        count: int = self._execute(sql, (_GONE, dn.FIRST_NOT_LIVE)).fetchone()[0]
+        return count
 
     def clear(self) -> None:
         self._execute("DELETE FROM named")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Callable
 
 from syncrepl_client import attributes, dn
 from syncrepl_client.store import MemoryStore, Origin, Store, open_store
@@ -90,6 +91,19 @@ def fill(store: Store, *records: Record, cookie: bytes | None = None) -> None:
     for each in records:
         store.put(each)
     store.commit(None if cookie is None else origin(cookie))
+
+
+class Refused(Exception):
+    """What a callback raises."""
+
+
+def in_savepoint(store: Store, *acts: Callable[[], object], refuse: bool = True) -> None:
+    """Do that in a savepoint, and raise Refused in it, if that is asked for."""
+    with store.savepoint():
+        for act in acts:
+            act()
+        if refuse:
+            raise Refused
 
 
 def consistent(store: Store) -> None:

@@ -28,7 +28,17 @@ from syncrepl_client.exceptions import (
 )
 from syncrepl_client.store import Origin, SQLiteStore, Store
 from syncrepl_client.store.base import FORMAT_VERSION
-from tests.contract.places import FILE_KINDS, Place, consistent, fill, origin, record, uid
+from tests.contract.places import (
+    FILE_KINDS,
+    Place,
+    Refused,
+    consistent,
+    fill,
+    in_savepoint,
+    origin,
+    record,
+    uid,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = [record(1, "dc=x"), record(2, "ou=a,dc=x"), record(3, "cn=b,ou=a,dc=x")]
@@ -141,6 +151,37 @@ def test_user_tables_are_committed_with_the_entries(sqlite_place: Place) -> None
     store.rollback()
     assert sqlite(store).execute("SELECT count(*) FROM audit").fetchone() == (1,)
     assert len(store) == 1
+
+
+def test_a_savepoint_undoes_user_tables_too(sqlite_place: Place) -> None:
+    store = sqlite_place.create()
+    connection = sqlite(store)
+    connection.execute("CREATE TABLE audit (dn TEXT)")
+    store.begin()
+    connection.execute("INSERT INTO audit VALUES ('kept')")
+    mine = ("INSERT INTO audit VALUES ('undone')", "SAVEPOINT mine", "DELETE FROM audit")
+    acts = [lambda sql=sql: connection.execute(sql) for sql in mine]
+    with pytest.raises(Refused):
+        in_savepoint(store, *acts, lambda: store.put(record(1)))
+    with store.savepoint():
+        connection.execute("INSERT INTO audit VALUES ('kept too')")
+        store.put(record(2))
+    store.commit(origin(b"1"))
+    store.close()
+    store = sqlite_place.open()
+    assert [*sqlite(store).execute("SELECT dn FROM audit")] == [("kept",), ("kept too",)]
+    assert list(store.live()) == [record(2)]
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK", "ROLLBACK; BEGIN", "COMMIT; BEGIN"])
+def test_a_callback_that_ends_the_transaction_in_a_savepoint(sqlite_place: Place, end: str) -> None:
+    store = sqlite_place.create(record(1), cookie=b"0")
+    store.begin()
+    acts = [lambda sql=sql: sqlite(store).execute(sql) for sql in end.split("; ")]
+    with pytest.raises(StoreError):
+        in_savepoint(store, lambda: store.put(record(2)), *acts, refuse=False)
+    store.rollback()
+    assert store.origin.cookie == b"0"
 
 
 class Breaking(MutableMapping[bytes, bytes]):

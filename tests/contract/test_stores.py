@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import ItemsView, Mapping, ValuesView
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Callable
 
@@ -20,9 +20,11 @@ from syncrepl_client.view import Record
 from tests.contract.places import (
     KINDS,
     Place,
+    Refused,
     consistent,
     displaced,
     fill,
+    in_savepoint,
     origin,
     record,
     reference,
@@ -340,6 +342,143 @@ def test_transactions_do_not_nest(store: Store) -> None:
     assert len(store) == 0
 
 
+# --- savepoints
+
+
+def use_everything(store: Store) -> None:
+    store.put(record(1, "dc=other"))
+    store.put(record(7))
+    store.put(record(7, "cn=seven"))
+    store.remove(uid(3))
+    store.put(displaced(4, "cn=4"))
+    store.remove(uid(8))
+    store.put(record(8, "cn=8"))
+    store.named.present([uid(1), uid(9)])
+    store.named.gone([uid(2), uid(5)])
+    store.named.placed(uid(5))
+
+
+def what_is_seen(store: Store) -> list[Any]:
+    return [
+        list(store.live()), len(store), store.has_displaced(), list(store.below(b"")),
+        [store.get(uid(number)) for number in range(10)],
+        store.named.unknown(), [store.named.is_placed(uid(number)) for number in range(10)],
+        list(store.named.leavers(unnamed=True)), list(store.named.leavers(unnamed=False)),
+    ]  # fmt: skip
+
+
+def in_the_middle(store: Store) -> None:
+    """Open a transaction in which something has been written."""
+    fill(store, *TREE, displaced(8, "cn=8"), cookie=b"1")
+    store.begin()
+    store.put(record(2, "ou=moved,dc=x"))
+    store.remove(uid(6))
+    store.named.placed(uid(2))
+    store.named.gone([uid(3)])
+
+
+@pytest.mark.parametrize("steps", ["use", "clear use", "use clear", "use clear use",
+                                   "clear use clear"])  # fmt: skip
+def test_a_savepoint_undoes_what_was_in_it(place: Place, steps: str) -> None:
+    store = place.create()
+    in_the_middle(store)
+    before = what_is_seen(store)
+    inside: list[Any] = []
+    acts = {"use": lambda: use_everything(store), "clear": store.named.clear}
+
+    def see() -> None:
+        inside[:] = what_is_seen(store)
+
+    for _ in range(2):
+        with pytest.raises(Refused):
+            in_savepoint(store, *(acts[step] for step in steps.split()), see)
+        assert inside != before
+        assert store.in_transaction
+        assert what_is_seen(store) == before
+    store.put(record(9))
+    store.commit(origin(b"2"))
+    store.named.clear()
+    store.close()
+    store = place.open()
+    assert store.get(uid(2)) == record(2, "ou=moved,dc=x")
+    assert store.get(uid(3)) == TREE[2]
+    assert store.get(uid(7)) is store.get(uid(6)) is None
+    assert store.get(uid(9)) == record(9)
+    assert store.origin == origin(b"2")
+    consistent(store)
+
+
+@pytest.mark.parametrize("clear", [False, True])
+def test_a_savepoint_keeps_what_was_in_it(place: Place, clear: bool) -> None:
+    store, other = place.create(), MemoryStore()
+    other.create()
+    in_the_middle(store)
+    in_the_middle(other)
+    with store.savepoint():
+        for each in (store, other):
+            if clear:
+                each.named.clear()
+            use_everything(each)
+    assert store.in_transaction
+    assert what_is_seen(store) == what_is_seen(other)
+    store.commit(origin(b"2"))
+    store.close()
+    store = place.open()
+    assert list(store.live()) == list(other.live())
+    consistent(store)
+
+
+@pytest.mark.parametrize("inner_fails", [False, True])
+@pytest.mark.parametrize("outer_fails", [False, True])
+def test_savepoints_nest(store: Store, inner_fails: bool, outer_fails: bool) -> None:
+    def put(number: int) -> None:
+        store.put(record(number))
+        store.named.placed(uid(number))
+
+    def inner() -> None:
+        with suppress(Refused):
+            in_savepoint(store, lambda: put(3), refuse=inner_fails)
+
+    store.begin()
+    put(1)
+    with suppress(Refused):
+        in_savepoint(store, lambda: put(2), inner, lambda: put(4), refuse=outer_fails)
+    store.commit()
+    kept = {1} if outer_fails else {1, 2, 4} if inner_fails else {1, 2, 3, 4}
+    assert {each.uuid for each in store.live()} == set(map(uid, kept))
+    assert {number for number in range(6) if store.named.is_placed(uid(number))} == kept
+    consistent(store)
+
+
+def test_no_savepoint_outside_a_transaction(store: Store) -> None:
+    with pytest.raises(StoreError):
+        in_savepoint(store)
+
+
+@pytest.mark.parametrize(("refuse", "error"), [(False, StoreError), (True, Refused)])
+def test_a_savepoint_that_the_transaction_does_not_outlive(
+    store: Store, refuse: bool, error: type[Exception]
+) -> None:
+    store.begin()
+    with pytest.raises(error):
+        in_savepoint(store, lambda: store.put(record(1)), store.rollback, refuse=refuse)
+    assert not store.in_transaction
+    assert len(store) == 0
+
+
+def test_a_rollback_after_a_savepoint(store: Store) -> None:
+    fill(store, record(1))
+    store.begin()
+    store.put(record(2))
+    with store.savepoint():
+        store.put(record(3))
+    with pytest.raises(Refused):
+        in_savepoint(store, lambda: store.put(record(4)))
+    store.rollback()
+    assert list(store.live()) == [record(1)]
+    consistent(store)
+
+
 # --- what a refresh named
 
 
@@ -404,6 +543,21 @@ def test_unknown(store: Store) -> None:
     store.rollback()
     named.clear()
     assert not named.unknown()
+
+
+@pytest.mark.parametrize("unnamed", [False, True])
+def test_live_leavers_are_counted(store: Store, unnamed: bool) -> None:
+    """Neither displaced entries, which were told gone already, nor references are any."""
+    assert store.named.count_leavers(unnamed=unnamed) == 0
+    fill(store, *TREE, displaced(8, "cn=8"), displaced(10, "cn=10"), reference(9), reference(11))
+    assert store.named.count_leavers(unnamed=unnamed) == (6 if unnamed else 0)
+    store.named.gone([uid(1), uid(2), uid(8), uid(9), uid(77)])
+    store.named.placed(uid(3))
+    store.named.present([uid(4)])
+    assert store.named.count_leavers(unnamed=unnamed) == (4 if unnamed else 2)
+    store.begin()
+    store.remove(uid(1))
+    assert store.named.count_leavers(unnamed=unnamed) == (3 if unnamed else 1)
 
 
 @pytest.mark.parametrize("unnamed", [False, True])
@@ -555,6 +709,7 @@ def seen(store: Store) -> list[Any]:
         store.named.unknown(),
         list(store.named.leavers(unnamed=False)),
         list(store.named.leavers(unnamed=True)),
+        [store.named.count_leavers(unnamed=unnamed) for unnamed in (False, True)],
         dict(store.items()),
     ]
 
