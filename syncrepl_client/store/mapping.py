@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A store over any mapping of bytes to bytes that need not know transactions.
+"""A store over any mapping of bytes to bytes that can take all of a commit or nothing.
 
-What a transaction writes is held back until its commit.  Under one letter each, the mapping
+What a transaction writes is held back until then.  Under one letter each, the mapping
 has the entries by UUID, UUIDs by key, how many entries lie below a key, and the origin.
 """
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, Optional, TypeVar, Union
@@ -29,7 +30,7 @@ class MappingStore(Store):
 
     def __init__(self, new_scratch: Callable[[], Bytes]) -> None:
         """Begin without a mapping; *new_scratch* makes one for what a refresh names."""
-        self._data: Optional[Bytes] = None
+        self._data: Optional[Mapping[bytes, bytes]] = None
         self._pending: dict[bytes, Optional[bytes]] = {}
         self._transaction = False
         self._undo: Optional[list[Callable[[], None]]] = None  # in a savepoint
@@ -40,7 +41,7 @@ class MappingStore(Store):
         return self._data is not None
 
     @property
-    def _mapping(self) -> Bytes:
+    def _mapping(self) -> Mapping[bytes, bytes]:
         if self._data is None:
             raise StoreError("the data store is not open")
         return self._data
@@ -135,13 +136,9 @@ class MappingStore(Store):
         self._pending = {}
         self._transaction = False
 
+    @abstractmethod
     def _flush(self, pending: dict[bytes, Optional[bytes]]) -> None:
-        mapping = self._mapping
-        for name, value in pending.items():
-            if value is not None:
-                mapping[name] = value
-            elif name in mapping:
-                del mapping[name]
+        """Write that to the mapping, all of it or nothing."""
 
     def rollback(self) -> None:
         self._pending = {}
@@ -200,7 +197,7 @@ class MappingStore(Store):
             total = self._count(ancestor) + count
             self._set(_BELOW + ancestor, b"%d" % total if total else None)
 
-    # --- for stores that were not closed
+    # --- for stores of format 1 that were not closed
 
     def _rebuild(self) -> None:
         """Make the indexes anew from the entries."""
@@ -213,7 +210,7 @@ class MappingStore(Store):
             if record is not None:
                 self._set(_ENTRY + uuid, None)
                 if self._get(_KEY + record.key) is not None:
-                    # Half a transaction was written: where this one is, the refresh will say.
+                    # Half a transaction was written: where this one is, a refresh will say.
                     record = record._replace(key=dn.displaced(dn.NOBODY, record.key, uuid))
                 self.put(record)
         self.commit()
@@ -229,7 +226,7 @@ def restorer(mapping: MutableMapping[bytes, V], name: bytes) -> Callable[[], Non
     return partial(mapping.__delitem__, name)
 
 
-def all_names(mapping: Bytes) -> Iterator[bytes]:
+def all_names(mapping: Mapping[bytes, bytes]) -> Iterator[bytes]:
     """Yield the names in *mapping*; a dict may change meanwhile."""
     return iter(list(mapping) if isinstance(mapping, dict) else mapping)
 
