@@ -236,8 +236,8 @@ def check_path(path: str) -> None:
         raise StorePathError(f"the directory {directory!r} of the data store can't be written")
 
 
-def check_version(version: Any, path: str) -> int:
-    """Return *version*, the format of a store, if this library can read it.
+def check_version(version: Any, path: str) -> None:
+    """See that this library can read a store of that format *version*.
 
     Raises:
         StoreInvalid: there is none.
@@ -250,4 +250,3 @@ def check_version(version: Any, path: str) -> int:
             f"the data store {path!r} has format {version}, this version of syncrepl_client reads "
             f"formats up to {FORMAT_VERSION}: upgrade syncrepl_client; the file was left as it is"
         )
-    return version

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 from ..exceptions import StoreError, StoreInvalid, StorePathError
+from .locking import require_files
 
 ERRORS = (*dbm.error, OSError, sqlite3.Error)
 """What dbm modules raise; dbm.sqlite3 (Python 3.13) lets its database's errors through."""
@@ -79,7 +80,7 @@ def open_dbm(path: str, flag: str) -> DbmFile:
         StorePathError: a symbolic link is in the way.
         StoreInvalid: it can't be opened.
     """
-    refuse_links(path)
+    require_files(path, ENDS)
     try:
         file = DbmFile(path, flag)
     except (*ERRORS, ValueError, SyntaxError) as error:
@@ -87,18 +88,11 @@ def open_dbm(path: str, flag: str) -> DbmFile:
             f"{path!r} can't be opened as a dbm file; it was left as it is: {error}"
         ) from error
     try:
-        refuse_links(path)
+        require_files(path, ENDS)
     except StorePathError:
         file.close()
         raise
     return file
-
-
-def refuse_links(path: str, ends: Iterable[str] = ENDS) -> None:
-    """Raise StorePathError where one of the files of the dbm *path* is a symbolic link."""
-    for end in ends:
-        if os.path.islink(path + end):
-            raise StorePathError(f"{path + end!r} is a symbolic link: change data_path")
 
 
 def _present(path: str, ends: Iterable[str]) -> Iterator[str]:

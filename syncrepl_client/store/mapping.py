@@ -5,6 +5,7 @@ What a transaction writes is held back until then.  Under one letter each, the m
 has the entries by UUID, UUIDs by key, how many entries lie below a key, and the origin.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -19,8 +20,6 @@ from .base import Origin, Store
 Bytes = MutableMapping[bytes, bytes]
 
 _ENTRY, _KEY, _BELOW, _ORIGIN = b"e", b"k", b"b", b"o"
-_NOT_TEXT = {"reconciled": float}
-"""How fields of the origin are read back that are no text; the cookie stays bytes."""
 
 
 class MappingStore(Store):
@@ -85,7 +84,9 @@ class MappingStore(Store):
     @staticmethod
     def _decoded(name: str, stored: bytes) -> Union[bytes, str, float]:
         try:
-            return stored if name == "cookie" else _NOT_TEXT.get(name, str)(stored.decode())
+            if name == "cookie":
+                return stored
+            return _finite(stored.decode()) if name == "reconciled" else stored.decode()
         except ValueError as error:  # UnicodeDecodeError is one
             raise StoreInvalid(f"the origin of the store is damaged: its {name}") from error
 
@@ -231,6 +232,13 @@ def all_names(mapping: Mapping[bytes, bytes]) -> Iterator[bytes]:
     return iter(list(mapping) if isinstance(mapping, dict) else mapping)
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no time")
+    return number
+
+
 def _encoded(value: Union[bytes, str, float]) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
@@ -258,6 +266,8 @@ def _unpack(uuid: bytes, value: bytes) -> Record:
         name = value[key_end:name_end].decode()
     except UnicodeDecodeError as error:
         raise StoreInvalid("an entry in the store is damaged") from error
+    if len(uuid) != 16 or not 8 <= key_end <= name_end <= len(value):
+        raise StoreInvalid("an entry in the store is damaged: wrong length")
     return Record(uuid, value[8:key_end], name, value[name_end:])
 
 

@@ -12,9 +12,9 @@ from typing import Optional
 
 from ..exceptions import StoreError, StoreInvalid
 from .base import Origin, check_path, check_version
-from .dbmfile import ENDS, DbmFile, ScratchFile, open_dbm, refuse_links
+from .dbmfile import ENDS, DbmFile, ScratchFile, open_dbm
 from .journal import BASE_ENDS, FORMAT_1_BASE, NO_BASE, Journal, JournaledDbm, journal_path
-from .locking import FileLock
+from .locking import FileLock, require_files
 from .mapping import MappingStore, all_names
 
 _VERSION = b"oversion"
@@ -42,8 +42,8 @@ class ShelfStore(MappingStore):
 
     def _found(self) -> bool:
         for base in set(BASE_ENDS):
-            refuse_links(self.path + base)
-        refuse_links(self.path, (".lock", ".journal", ".journal.new"))
+            require_files(self.path + base, ENDS)
+        require_files(self.path, (".lock", ".journal", ".journal.new"))
         if os.path.lexists(journal_path(self.path)):
             return True
         kind = dbm.whichdb(self.path)

@@ -502,6 +502,10 @@ def fifo(path: Path) -> None:
     os.mkfifo(path)
 
 
+def fifo_for_a_journal(path: Path) -> None:
+    os.mkfifo(f"{path}.journal")
+
+
 @pytest.mark.parametrize(
     ("kind", "put", "error"),
     [
@@ -521,6 +525,9 @@ def fifo(path: Path) -> None:
         ("shelve", short_text, StoreInvalid),
         ("shelve", foreign_database, StoreInvalid),
         ("shelve", foreign_dbm, StoreInvalid),
+        ("shelve", Path.mkdir, StorePathError),
+        ("shelve", fifo, StorePathError),
+        ("shelve", fifo_for_a_journal, StorePathError),
         ("shelve", link_to_text, StorePathError),
         ("shelve", link_to_nothing, StorePathError),
     ],

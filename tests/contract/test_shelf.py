@@ -468,8 +468,12 @@ def test_a_torn_shelf_of_format_1_is_not_trusted_until_a_cookie_is_committed(
     [
         (b"ourl", b"\xff", lambda store: store.origin),
         (b"oreconciled", b"yesterday", lambda store: store.origin),
+        (b"oreconciled", b"inf", lambda store: store.origin),
         (b"b", b"many", lambda store: list(store.below(b""))),
         (b"e" + uid(23), b"\0\0\0\0\0\0\0\1\xff", lambda store: store.get(uid(23))),
+        (b"e" + uid(23), b"\0\0\0\3\0\0\0\1dc", lambda store: store.get(uid(23))),
+        (b"e" + uid(23), b"\0", lambda store: store.get(uid(23))),
+        (b"e" + b"short", b"\0" * 8, lambda store: list(store.named.leavers(unnamed=True))),
     ],
 )
 def test_a_damaged_shelf(
