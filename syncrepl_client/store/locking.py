@@ -4,11 +4,30 @@
 import fcntl
 import os
 import stat
+from collections.abc import Iterable
 
 from ..exceptions import StoreError, StoreLocked, StorePathError
 
 _held: set[tuple[int, int]] = set()
 """Device and inode of what this process has locked."""
+
+
+def require_files(path: str, ends: Iterable[str]) -> None:
+    """See that each of the files *path* + end is a regular file, or is not there.
+
+    Raises:
+        StorePathError: one is a symbolic link, or a pipe, or such.
+    """
+    for end in ends:
+        try:
+            mode = os.lstat(path + end).st_mode
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StorePathError(f"{path + end!r} can't be looked at: {error.strerror}") from error
+        if not stat.S_ISREG(mode):
+            what = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
+            raise StorePathError(f"{path + end!r} is {what}: change data_path")
 
 
 class FileLock:
@@ -71,12 +90,16 @@ class FileLock:
             StoreError: it was removed, or another one was put in its place.
         """
         try:
-            status = os.stat(path)
+            status = os.lstat(path)
             there = (status.st_dev, status.st_ino) == self._identity
         except OSError:
             there = False
         if not there:
             raise StoreError(f"the data store {path!r} was removed or replaced under this client")
+
+    def read(self, size: int) -> bytes:
+        """Return the first *size* bytes of the file."""
+        return os.pread(self._fd, size, 0)
 
     def release(self) -> None:
         """Unlock and close the file."""

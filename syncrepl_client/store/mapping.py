@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A store over any mapping of bytes to bytes that need not know transactions.
+"""A store over any mapping of bytes to bytes that can take all of a commit or nothing.
 
-What a transaction writes is held back until its commit.  Under one letter each, the mapping
+What a transaction writes is held back until then.  Under one letter each, the mapping
 has the entries by UUID, UUIDs by key, how many entries lie below a key, and the origin.
 """
 
-from collections.abc import Iterable, Iterator, MutableMapping
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, Optional, TypeVar, Union
@@ -18,8 +20,6 @@ from .base import Origin, Store
 Bytes = MutableMapping[bytes, bytes]
 
 _ENTRY, _KEY, _BELOW, _ORIGIN = b"e", b"k", b"b", b"o"
-_NOT_TEXT = {"reconciled": float}
-"""How fields of the origin are read back that are no text; the cookie stays bytes."""
 
 
 class MappingStore(Store):
@@ -29,7 +29,7 @@ class MappingStore(Store):
 
     def __init__(self, new_scratch: Callable[[], Bytes]) -> None:
         """Begin without a mapping; *new_scratch* makes one for what a refresh names."""
-        self._data: Optional[Bytes] = None
+        self._data: Optional[Mapping[bytes, bytes]] = None
         self._pending: dict[bytes, Optional[bytes]] = {}
         self._transaction = False
         self._undo: Optional[list[Callable[[], None]]] = None  # in a savepoint
@@ -40,7 +40,7 @@ class MappingStore(Store):
         return self._data is not None
 
     @property
-    def _mapping(self) -> Bytes:
+    def _mapping(self) -> Mapping[bytes, bytes]:
         if self._data is None:
             raise StoreError("the data store is not open")
         return self._data
@@ -84,7 +84,9 @@ class MappingStore(Store):
     @staticmethod
     def _decoded(name: str, stored: bytes) -> Union[bytes, str, float]:
         try:
-            return stored if name == "cookie" else _NOT_TEXT.get(name, str)(stored.decode())
+            if name == "cookie":
+                return stored
+            return _finite(stored.decode()) if name == "reconciled" else stored.decode()
         except ValueError as error:  # UnicodeDecodeError is one
             raise StoreInvalid(f"the origin of the store is damaged: its {name}") from error
 
@@ -135,13 +137,9 @@ class MappingStore(Store):
         self._pending = {}
         self._transaction = False
 
+    @abstractmethod
     def _flush(self, pending: dict[bytes, Optional[bytes]]) -> None:
-        mapping = self._mapping
-        for name, value in pending.items():
-            if value is not None:
-                mapping[name] = value
-            elif name in mapping:
-                del mapping[name]
+        """Write that to the mapping, all of it or nothing."""
 
     def rollback(self) -> None:
         self._pending = {}
@@ -200,7 +198,7 @@ class MappingStore(Store):
             total = self._count(ancestor) + count
             self._set(_BELOW + ancestor, b"%d" % total if total else None)
 
-    # --- for stores that were not closed
+    # --- for stores of format 1 that were not closed
 
     def _rebuild(self) -> None:
         """Make the indexes anew from the entries."""
@@ -213,7 +211,7 @@ class MappingStore(Store):
             if record is not None:
                 self._set(_ENTRY + uuid, None)
                 if self._get(_KEY + record.key) is not None:
-                    # Half a transaction was written: where this one is, the refresh will say.
+                    # Half a transaction was written: where this one is, a refresh will say.
                     record = record._replace(key=dn.displaced(dn.NOBODY, record.key, uuid))
                 self.put(record)
         self.commit()
@@ -229,9 +227,16 @@ def restorer(mapping: MutableMapping[bytes, V], name: bytes) -> Callable[[], Non
     return partial(mapping.__delitem__, name)
 
 
-def all_names(mapping: Bytes) -> Iterator[bytes]:
+def all_names(mapping: Mapping[bytes, bytes]) -> Iterator[bytes]:
     """Yield the names in *mapping*; a dict may change meanwhile."""
     return iter(list(mapping) if isinstance(mapping, dict) else mapping)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no time")
+    return number
 
 
 def _encoded(value: Union[bytes, str, float]) -> bytes:
@@ -261,6 +266,8 @@ def _unpack(uuid: bytes, value: bytes) -> Record:
         name = value[key_end:name_end].decode()
     except UnicodeDecodeError as error:
         raise StoreInvalid("an entry in the store is damaged") from error
+    if len(uuid) != 16 or not 8 <= key_end <= name_end <= len(value):
+        raise StoreInvalid("an entry in the store is damaged: wrong length")
     return Record(uuid, value[8:key_end], name, value[name_end:])
 
 

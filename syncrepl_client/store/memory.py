@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A store in memory: for tests, and for mirrors that start afresh each time."""
 
+from typing import Optional
+
 from .mapping import MappingStore
 
 
@@ -14,6 +16,13 @@ class MemoryStore(MappingStore):
 
     def create(self) -> None:
         self._data = self._kept
+
+    def _flush(self, pending: dict[bytes, Optional[bytes]]) -> None:
+        for name, value in pending.items():
+            if value is not None:
+                self._kept[name] = value
+            else:
+                self._kept.pop(name, None)
 
     def close(self) -> None:
         self.rollback()

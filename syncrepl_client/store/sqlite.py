@@ -15,42 +15,19 @@ from .. import dn
 from ..exceptions import StoreError, StoreInvalid
 from ..view import Named, Record
 from .base import FORMAT_VERSION, Origin, Store, check_path, check_version
-from .locking import FileLock
-
-_APPLICATION_ID = 0x53524C43
-_MAGIC = b"SQLite format 3\0"
-
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE syncrepl_entry (
-    id INTEGER PRIMARY KEY,
-    uuid BLOB NOT NULL UNIQUE,
-    key BLOB NOT NULL UNIQUE,
-    dn TEXT NOT NULL,
-    attrs BLOB NOT NULL
-);
-CREATE TABLE syncrepl_origin (
-    only INTEGER PRIMARY KEY CHECK (only = 1),
-    cookie BLOB,
-    dialect TEXT,
-    url TEXT,
-    identity TEXT,
-    epoch TEXT,
-    reconciled REAL
-);
-INSERT INTO syncrepl_origin (only) VALUES (1);
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {FORMAT_VERSION};
-COMMIT;
-"""
-
-_FROM_FORMAT_1 = (
-    "ALTER TABLE syncrepl_origin ADD COLUMN identity TEXT",
-    "ALTER TABLE syncrepl_origin ADD COLUMN epoch TEXT",
-    "ALTER TABLE syncrepl_origin ADD COLUMN reconciled REAL",
-    "PRAGMA user_version = 2",
+from .locking import FileLock, require_files
+from .schema import (
+    APPLICATION_ID,
+    DEFENCES,
+    FROM_FORMAT_1,
+    SCHEMA,
+    check_tables,
+    origin_of,
+    record_of,
 )
-"""These share a transaction.  SQLite rewrites no row for them."""
+
+_MAGIC = b"SQLite format 3\0"
+_BESIDE = ("-wal", "-shm", "-journal")
 
 _SCRATCH = """
 CREATE TEMP TABLE named (uuid BLOB PRIMARY KEY, word INTEGER NOT NULL) WITHOUT ROWID;
@@ -83,11 +60,14 @@ class SQLiteStore(Store):
     def _open(self, *, create: bool) -> None:
         self._lock = FileLock(self.path, create=create)
         try:
-            new = self._is_empty()
+            new = self._is_empty(self._lock)
+            require_files(self.path, _BESIDE)
             self._connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False
             )
+            self._lock.check(self.path)  # SQLite follows links: it has opened what is locked
             self._prepare(new)
+            require_files(self.path, _BESIDE)
         except BaseException:
             self.close()
             raise
@@ -103,9 +83,8 @@ class SQLiteStore(Store):
             raise StoreError(f"the data store {self.path!r} is not open")
         return self._connection
 
-    def _is_empty(self) -> bool:
-        with open(self.path, "rb") as file:
-            head = file.read(len(_MAGIC))
+    def _is_empty(self, lock: FileLock) -> bool:
+        head = lock.read(len(_MAGIC))
         if head and head != _MAGIC:
             raise StoreInvalid(
                 f"{self.path!r} is not a data store; it was left as it is: change data_path"
@@ -113,13 +92,15 @@ class SQLiteStore(Store):
         return not head
 
     def _prepare(self, new: bool) -> None:
+        for pragma in DEFENCES:
+            self._execute(pragma)
         version = FORMAT_VERSION if new else self._check()
         self._execute("PRAGMA journal_mode = WAL")
         self._execute("PRAGMA synchronous = NORMAL")
         self._execute("PRAGMA temp_store = FILE")
         if new:
             try:
-                self.connection.executescript(_SCHEMA)
+                self.connection.executescript(SCHEMA)
             except sqlite3.Error as error:
                 raise self._failed(error) from error
         if version < FORMAT_VERSION:
@@ -128,20 +109,22 @@ class SQLiteStore(Store):
 
     def _migrate(self) -> None:
         self._execute("BEGIN IMMEDIATE")
-        for statement in _FROM_FORMAT_1:
+        for statement in FROM_FORMAT_1:
             self._execute(statement)
         self._execute("COMMIT")
 
     def _check(self) -> int:
         """See that this is a store; return the version of its format."""
-        (application,) = self._execute("PRAGMA application_id").fetchone()
-        if application != _APPLICATION_ID:
+        application = self._count("PRAGMA application_id")
+        if application != APPLICATION_ID:
             raise StoreInvalid(
                 f"{self.path!r} is a database, but not a data store; it was left as it is: "
                 "change data_path"
             )
-        (version,) = self._execute("PRAGMA user_version").fetchone()
-        return check_version(version, self.path)
+        version = self._count("PRAGMA user_version")
+        check_version(version, self.path)
+        check_tables(lambda sql: self._execute(sql).fetchall(), version, self.path)
+        return version
 
     @property
     def exists(self) -> bool:
@@ -163,10 +146,10 @@ class SQLiteStore(Store):
 
     @property
     def origin(self) -> Origin:
-        row = self._execute(_GET_ORIGIN).fetchone()
+        row = self._row(_GET_ORIGIN)
         if row is None:
             raise StoreInvalid(f"the data store {self.path!r} is damaged: its origin is missing")
-        return Origin(*row)
+        return origin_of(row)
 
     def get(self, uuid: bytes) -> Optional[Record]:
         return self._one(f"SELECT {_COLUMNS} FROM syncrepl_entry WHERE uuid = ?", uuid)
@@ -183,12 +166,11 @@ class SQLiteStore(Store):
 
     def has_displaced(self) -> bool:
         sql = "SELECT 1 FROM syncrepl_entry WHERE key >= ? LIMIT 1"
-        return self._execute(sql, (dn.FIRST_DISPLACED,)).fetchone() is not None
+        return self._row(sql, (dn.FIRST_DISPLACED,)) is not None
 
     def __len__(self) -> int:
         sql = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
-        count: int = self._execute(sql, (dn.FIRST_NOT_LIVE,)).fetchone()[0]
-        return count
+        return self._count(sql, (dn.FIRST_NOT_LIVE,))
 
     def live(self) -> Iterator[Record]:
         return self._records(
@@ -259,6 +241,19 @@ class SQLiteStore(Store):
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
+    def _row(self, sql: str, values: Sequence[Any] = ()) -> Optional[tuple[Any, ...]]:
+        """Return the first row; cells are decoded, and fail to be, when they are fetched."""
+        cursor = self._execute(sql, values)
+        try:
+            row: Optional[tuple[Any, ...]] = cursor.fetchone()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return row
+
+    def _count(self, sql: str, values: Sequence[Any] = ()) -> int:
+        row = self._row(sql, values)
+        return int(row[0]) if row else 0
+
     def _executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         try:
             self.connection.executemany(sql, rows)
@@ -266,20 +261,21 @@ class SQLiteStore(Store):
             raise self._failed(error) from error
 
     def _one(self, sql: str, value: bytes) -> Optional[Record]:
-        row = self._execute(sql, (value,)).fetchone()
-        return None if row is None else Record(*row)
+        row = self._row(sql, (value,))
+        return None if row is None else record_of(row)
 
     def _records(self, sql: str, values: Sequence[Any]) -> Iterator[Record]:
         cursor = self._execute(sql, values)
         try:
-            yield from map(Record._make, cursor)
+            yield from map(record_of, cursor)
         except sqlite3.Error as error:
             raise self._failed(error) from error
         finally:
             cursor.close()
 
     def _failed(self, error: sqlite3.Error) -> StoreError:
-        if type(error) is sqlite3.DatabaseError:
+        # A text that is not UTF-8 is an OperationalError of Python's own.
+        if type(error) is sqlite3.DatabaseError or "decode to UTF-8" in str(error):
             return StoreInvalid(f"the data store {self.path!r} is damaged: {error}")
         return StoreError(f"the data store {self.path!r} can't be used: {error}")
 
@@ -297,6 +293,8 @@ class SQLiteNamed(Named):
     def __init__(self, store: "SQLiteStore") -> None:
         """Run statements through *store*."""
         self._execute = store._execute
+        self._row = store._row
+        self._count = store._count
         self._executemany = store._executemany
         self._records = store._records
 
@@ -315,14 +313,14 @@ class SQLiteNamed(Named):
 
     def is_placed(self, uuid: bytes) -> bool:
         sql = "SELECT 1 FROM named WHERE uuid = ? AND word = ?"
-        return self._execute(sql, (uuid, _PLACED)).fetchone() is not None
+        return self._row(sql, (uuid, _PLACED)) is not None
 
     def unknown(self) -> bool:
         sql = (
             "SELECT 1 FROM named WHERE word = ? AND NOT EXISTS "
             "(SELECT 1 FROM syncrepl_entry WHERE syncrepl_entry.uuid = named.uuid) LIMIT 1"
         )
-        return self._execute(sql, (_PRESENT,)).fetchone() is not None
+        return self._row(sql, (_PRESENT,)) is not None
 
     def leavers(self, *, unnamed: bool) -> Iterator[Record]:
         # To delete the row that a SELECT is at is safe in SQLite; no other one is deleted.
@@ -332,8 +330,7 @@ class SQLiteNamed(Named):
 
     def count_leavers(self, *, unnamed: bool) -> int:
         sql = f"SELECT count(*) FROM {_LEAVERS[unnamed]} AND key < ?"
-        count: int = self._execute(sql, (_GONE, dn.FIRST_NOT_LIVE)).fetchone()[0]
-        return count
+        return self._count(sql, (_GONE, dn.FIRST_NOT_LIVE))
 
     def clear(self) -> None:
         self._execute("DELETE FROM named")

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import dbm
 import os
+import signal
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Callable
 
@@ -119,3 +123,40 @@ def consistent(store: Store) -> None:
             other for other in every if other.key.startswith(each.key) and other != each
         ]
     assert store.has_displaced() is any(dn.is_displaced(each.key) for each in every)
+
+
+def in_child(act: Callable[[], None]) -> int:
+    """Run *act* in a child process that has no store open yet; return how it ended."""
+    child = os.fork()
+    if child == 0:
+        try:
+            act()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def shelf_format_1(path: Path, records: Iterable[Record], kept: Origin) -> None:
+    """Write a shelf as it was written before there was a journal."""
+    below: Counter[bytes] = Counter()
+    with dbm.open(str(path), "c", 0o600) as file:
+        file[b"oversion"] = b"1"
+        for name, value in zip((b"ocookie", b"odialect", b"ourl"), kept):
+            assert isinstance(value, (bytes, str))
+            file[name] = value
+        for each in records:
+            name = each.dn.encode()
+            sizes = len(each.key).to_bytes(4, "big") + len(name).to_bytes(4, "big")
+            file[b"e" + each.uuid] = sizes + each.key + name + each.attrs
+            file[b"k" + each.key] = each.uuid
+            key = each.key
+            while key:
+                key = dn.parent(key)
+                below[key] += 1
+        for key, count in below.items():
+            file[b"b" + key] = b"%d" % count

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -28,36 +28,26 @@ from syncrepl_client.exceptions import (
 )
 from syncrepl_client.store import Origin, SQLiteStore, Store
 from syncrepl_client.store.base import FORMAT_VERSION
+from syncrepl_client.store.journal import NO_BASE, journal_path
+from syncrepl_client.store.journal import header as journal_header
+from syncrepl_client.store.journal import record as journal_record
 from tests.contract.places import (
     FILE_KINDS,
     Place,
     Refused,
     consistent,
+    die,
     fill,
+    in_child,
     in_savepoint,
     origin,
     record,
+    shelf_format_1,
     uid,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = [record(1, "dc=x"), record(2, "ou=a,dc=x"), record(3, "cn=b,ou=a,dc=x")]
-
-
-def in_child(act: Callable[[], None]) -> int:
-    """Run *act* in a child process that has no store open yet; return how it ended."""
-    child = os.fork()
-    if child == 0:
-        try:
-            act()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def sqlite(store: Store) -> sqlite3.Connection:
@@ -88,7 +78,7 @@ def test_killed_before_a_commit(kind: str, batches: int, tmp_path: Path) -> None
     names = {each.dn for each in store.live()}
     assert names == {each.dn for each in TREE} | {f"cn={n + 11},dc=x" for n in range(batches)}
     assert store.origin.cookie == b"%d" % batches
-    assert store.trusted is (kind == "sqlite")
+    assert store.trusted
     consistent(store)
     place.close()
 
@@ -106,7 +96,7 @@ def test_killed_after_a_commit(kind: str, tmp_path: Path) -> None:
     store = place.open()
     assert store.get(uid(9)) == record(9)
     assert store.origin == origin(b"1")
-    assert store.trusted is (kind == "sqlite")
+    assert store.trusted
     consistent(store)
     place.close()
 
@@ -182,121 +172,6 @@ def test_a_callback_that_ends_the_transaction_in_a_savepoint(sqlite_place: Place
         in_savepoint(store, lambda: store.put(record(2)), *acts, refuse=False)
     store.rollback()
     assert store.origin.cookie == b"0"
-
-
-class Breaking(MutableMapping[bytes, bytes]):
-    """A dbm file whose n-th change does not happen."""
-
-    def __init__(self, inner: Any, changes: int, act: Callable[[], None]) -> None:
-        self.inner, self.left, self.act = inner, changes, act
-
-    def _change(self) -> None:
-        self.left -= 1
-        if self.left == -1:
-            self.act()
-
-    def __getitem__(self, name: bytes) -> bytes:
-        value: bytes = self.inner[name]
-        return value
-
-    def __setitem__(self, name: bytes, value: bytes) -> None:
-        self._change()
-        self.inner[name] = value
-
-    def __delitem__(self, name: bytes) -> None:
-        self._change()
-        del self.inner[name]
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.inner.keys())
-
-    def __len__(self) -> int:
-        return len(self.inner.keys())
-
-    def sync(self) -> None:
-        if hasattr(self.inner, "sync"):
-            self.inner.sync()
-
-    def close(self) -> None:
-        self.inner.close()
-
-
-TOTAL = 20
-"""So many changes of the file are in that commit, its mark included."""
-
-
-def change_everything(store: Any, changes: int, act: Callable[[], None]) -> None:
-    """Begin a commit that breaks off after so many *changes* of the file."""
-    store._data._dbm = Breaking(store._data._dbm, changes, act)
-    store.begin()
-    store.put(record(4))
-    store.put(record(2, "ou=b,dc=x"))
-    store.put(record(3, "cn=b,ou=b,dc=x"))
-    store.put(record(4, "ou=a,dc=x"))
-    store.remove(uid(1))
-    store.commit(origin(b"1"))
-
-
-@pytest.mark.parametrize("changes", range(TOTAL + 1))
-def test_a_shelf_that_was_killed_in_the_middle_of_a_commit(
-    shelve_place: Place, changes: int
-) -> None:
-    shelve_place.make(*TREE, cookie=b"0")
-    status = in_child(lambda: change_everything(shelve_place.open(), changes, die))
-    assert status == (-signal.SIGKILL if changes < TOTAL else 0)
-    store = shelve_place.open()
-    assert store.trusted is (changes == 0)  # nothing was written yet, not even the mark
-    consistent(store)
-    assert {each.uuid for each in store.named.leavers(unnamed=True)} >= {uid(2), uid(3)}
-    fill(store, record(1, "dc=x"), cookie=b"2")
-    assert store.trusted
-    store.close()
-    store = shelve_place.open()
-    assert store.trusted
-    consistent(store)
-
-
-@pytest.mark.parametrize("changes", [0, 1, 5, 9])
-@pytest.mark.parametrize("for_good", [False, True])
-def test_a_shelf_whose_commit_failed_is_not_trusted(
-    shelve_place: Place, changes: int, for_good: bool
-) -> None:
-    def fail() -> None:
-        if for_good:
-            store._data._dbm.left = 0
-        raise OSError(28, "No space left on device")
-
-    shelve_place.make(*TREE, cookie=b"0")
-    store: Any = shelve_place.open()
-    with pytest.raises(StoreError, match="No space"):
-        change_everything(store, changes, fail)
-    store.rollback()
-    if changes > 0:
-        with pytest.raises(StoreError, match="half way"):
-            store.begin()
-    store.close()
-    store = shelve_place.open()
-    assert store.trusted is (changes == 0)
-    consistent(store)
-
-
-def test_a_shelf_not_trusted_stays_so_until_a_cookie_is_committed(shelve_place: Place) -> None:
-    shelve_place.make(*TREE, cookie=b"0")
-
-    def act() -> None:
-        fill(shelve_place.open(), record(9))
-        die()
-
-    assert in_child(act) == -signal.SIGKILL
-    for _ in range(2):
-        store = shelve_place.open()
-        assert not store.trusted
-        fill(store, record(8))
-        assert not store.trusted
-        store.close()
-    fill(shelve_place.open(), cookie=b"1")
-    shelve_place.close()
-    assert shelve_place.open().trusted
 
 
 # --- locked
@@ -410,8 +285,9 @@ def set_version(place: Place, version: int) -> None:
         with closing(sqlite3.connect(place.path)) as connection:
             connection.execute(f"PRAGMA user_version = {version}")
     else:
-        with dbm.open(str(place.path), "w") as file:
-            file[b"oversion"] = b"%d" % version
+        path = Path(journal_path(str(place.path)))
+        start = journal_header(NO_BASE, version)
+        path.write_bytes(start + path.read_bytes()[len(start) :])
 
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 1000])
@@ -469,24 +345,11 @@ def sqlite_format_1(path: Path) -> None:
         )
 
 
-def shelf_format_1(path: Path) -> None:
-    with dbm.open(str(path), "c", 0o600) as file:
-        file[b"oversion"] = b"1"
-        for name, value in zip((b"ocookie", b"odialect", b"ourl"), ORIGIN_1):
-            assert value is not None
-            file[name] = value if isinstance(value, bytes) else str(value)
-        for each in TREE:
-            name = each.dn.encode()
-            sizes = len(each.key).to_bytes(4, "big") + len(name).to_bytes(4, "big")
-            file[b"e" + each.uuid] = sizes + each.key + name + each.attrs
-            file[b"k" + each.key] = each.uuid
-        tops = [b"", TREE[0].key, TREE[1].key]
-        for key, count in zip(tops, (b"3", b"2", b"1")):
-            file[b"b" + key] = count
-
-
 def put_format_1(place: Place) -> None:
-    (sqlite_format_1 if place.kind == "sqlite" else shelf_format_1)(place.path)
+    if place.kind == "sqlite":
+        sqlite_format_1(place.path)
+    else:
+        shelf_format_1(place.path, TREE, ORIGIN_1)
 
 
 def test_format_1_is_migrated(file_place: Place) -> None:
@@ -566,8 +429,8 @@ def damage(place: Place, number: int) -> None:
                 "UPDATE syncrepl_entry SET attrs = x'00' WHERE uuid = ?", (uid(number),)
             )
     else:
-        with dbm.open(str(place.path), "w") as file:
-            file[b"e" + uid(number)] = b"\0"
+        with Path(journal_path(str(place.path))).open("ab") as file:
+            file.write(journal_record({b"e" + uid(number): b"\0"}))
 
 
 def test_opening_reads_no_entries(file_place: Place) -> None:
@@ -579,25 +442,6 @@ def test_opening_reads_no_entries(file_place: Place) -> None:
     assert store.items()["dc=x"] == {}
     with pytest.raises(StoreInvalid, match="damaged"):
         store.items()["cn=b,ou=a,dc=x"]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "read"),
-    [
-        (b"ourl", b"\xff", lambda store: store.origin),
-        (b"b", b"many", lambda store: list(store.below(b""))),
-        (b"e" + uid(3), b"\0\0\0\0\0\0\0\1\xff", lambda store: store.get(uid(3))),
-    ],
-)
-def test_a_damaged_shelf(
-    shelve_place: Place, name: bytes, value: bytes, read: Callable[[Store], Any]
-) -> None:
-    shelve_place.make(*TREE)
-    with dbm.open(str(shelve_place.path), "w") as file:
-        file[name] = value
-    store = shelve_place.open()
-    with pytest.raises(StoreInvalid, match="damaged"):
-        read(store)
 
 
 def foreign_database(path: Path) -> None:
@@ -658,6 +502,10 @@ def fifo(path: Path) -> None:
     os.mkfifo(path)
 
 
+def fifo_for_a_journal(path: Path) -> None:
+    os.mkfifo(f"{path}.journal")
+
+
 @pytest.mark.parametrize(
     ("kind", "put", "error"),
     [
@@ -677,6 +525,9 @@ def fifo(path: Path) -> None:
         ("shelve", short_text, StoreInvalid),
         ("shelve", foreign_database, StoreInvalid),
         ("shelve", foreign_dbm, StoreInvalid),
+        ("shelve", Path.mkdir, StorePathError),
+        ("shelve", fifo, StorePathError),
+        ("shelve", fifo_for_a_journal, StorePathError),
         ("shelve", link_to_text, StorePathError),
         ("shelve", link_to_nothing, StorePathError),
     ],
@@ -696,7 +547,11 @@ def test_something_else_is_there(
     assert after == before
 
 
-@pytest.mark.parametrize("suffix", [".dat", ".dir", ".db", ".pag", ".lock"])
+LINKED = (".dat", ".dir", ".db", ".pag", ".lock", ".journal", ".journal.new", ".base1",
+          ".base2.dat")  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", LINKED)
 def test_a_link_beside_a_shelf(shelve_place: Place, suffix: str) -> None:
     target = shelve_place.directory / "target"
     target.write_text("precious")

@@ -8,7 +8,6 @@ last commit.  The mirror refuses what is reported twice, so "exactly once" is wa
 from __future__ import annotations
 
 import contextlib
-import dbm
 import os
 import shutil
 import signal
@@ -28,6 +27,7 @@ from syncrepl_client.exceptions import StoreError, StoreLocked, StoreVersionErro
 from syncrepl_client.messages import Attributes
 from syncrepl_client.store import SQLiteStore
 from syncrepl_client.store.base import FORMAT_VERSION
+from syncrepl_client.store.journal import NO_BASE, header
 from tests.mirror import Content, Mirror, content, server_content
 from tests.servers import Slapd
 from tests.servers.people import person, person_dn
@@ -131,8 +131,7 @@ class Directory:
     def main_file(self) -> Path:
         """The file that holds the entries."""
         name = FILE_NAMES[self.kind]
-        found = [self.path / f"{name}{end}" for end in ("", ".db", ".dat", ".pag")]
-        return next(path for path in found if path.exists())
+        return self.path / (name if self.kind == "sqlite" else f"{name}.journal")
 
     def files(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self.path.iterdir() if path.is_file()}
@@ -379,7 +378,7 @@ def test_one_page_of_the_file_is_overwritten(directory: Directory, page: int) ->
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("garbage", [b"", b"\xa5", b"\0"])
 def test_a_shelf_is_damaged(directory: Directory, part: float, garbage: bytes) -> None:
-    """Dbm files have no checksums: a StoreError, or what could be read is reconciled."""
+    """A StoreError; or what is left is an older state, whole, which is gone on from."""
     directory.add(100)
     directory.sync()
     data = directory.main_file.read_bytes()
@@ -418,8 +417,9 @@ def _set_version(directory: Directory, version: int) -> None:
         with contextlib.closing(sqlite3.connect(directory.main_file)) as connection:
             connection.execute(f"PRAGMA user_version = {version}")
     else:
-        with dbm.open(str(directory.path / FILE_NAMES["shelve"]), "w") as file:
-            file[b"oversion"] = b"%d" % version
+        path = directory.path / f"{FILE_NAMES['shelve']}.journal"
+        start = header(NO_BASE, version)
+        path.write_bytes(start + path.read_bytes()[len(start) :])
 
 
 OTHER_PROCESS = """

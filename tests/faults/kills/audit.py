@@ -22,14 +22,9 @@ class Audit:
         errors: what clients ended with, by name.
     """
 
-    def __init__(self, path: Path, *, atomic: bool) -> None:
-        """Begin with nothing.
-
-        atomic: the store's commits happen whole or not at all (SQLite); otherwise (shelve)
-        each entry for itself is as it was before a torn commit, or after.
-        """
+    def __init__(self, path: Path) -> None:
+        """Begin with nothing."""
         self._path = path
-        self._atomic = atomic
         self._offset = 0
         self._entries: Entries = {}
         self._places: dict[str, str] = {}
@@ -77,34 +72,15 @@ class Audit:
         """A start: from the last commit, or the one before it where that was cut short."""
         self.figures["starts"] += 1
         self.figures["told, not committed"] += len(self._uncommitted)
-        if self._atomic:
-            if entries not in self._marked:
-                raise Illegal(f"the store is not at a commit: {self._differences(entries)}")
-            if entries == self._marked[0] != self._marked[1]:
-                self.figures["commits undone"] += 1
-        else:
-            self._check_each(entries)
+        if entries not in self._marked:
+            raise Illegal(f"the store is not at a commit: {self._differences(entries)}")
+        if entries == self._marked[0] != self._marked[1]:
+            self.figures["commits undone"] += 1
         self._entries = dict(entries)
         self._places = {state.dn: uuid for uuid, state in entries.items()}
         self._marked = [entries, entries]
         self._repeatable |= {line._replace(phase="") for line in self._uncommitted}
         self._uncommitted = []
-
-    def _check_each(self, entries: Entries) -> None:
-        before, after = self._marked
-        strange = [
-            uuid
-            for uuid in {*entries, *before, *after}
-            if entries.get(uuid) not in (before.get(uuid), after.get(uuid))
-        ]
-        if strange:
-            uuid = strange[0]
-            raise Illegal(
-                f"the store has {len(strange)} of {len(entries)} entries as nobody ever told, say "
-                f"{entries.get(uuid)}, before {before.get(uuid)}, after {after.get(uuid)}"
-            )
-        if entries not in self._marked:
-            self.figures["torn commits"] += 1
 
     def _differences(self, entries: Entries) -> str:
         parts = []

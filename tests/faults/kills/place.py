@@ -82,7 +82,7 @@ class Place:
             shutil.rmtree(self._directory)
         self._directory.mkdir(parents=True)
         path = Path(f"{self._directory}/outside")
-        self.audit = Audit(path, atomic=self.store == "sqlite")
+        self.audit = Audit(path)
 
     def options(
         self, *, value: str = "", once: bool = False, death: Death | None = None
