@@ -27,6 +27,7 @@ from .exceptions import (
 )
 from .messages import Message
 from .modes import SyncreplMode
+from .ordinary import OrdinarySearch
 from .placement import Step
 from .protocol import Fact, RefreshDone, Request, StartOver, Synchronization
 from .store import Origin, Store, open_store
@@ -247,7 +248,11 @@ class Syncrepl:
         self._polling = True
         try:
             return verification.verify(
-                self._connection.another, self.store, self._dialect, page_size, limit
+                lambda: OrdinarySearch(self._connection.another()),
+                self.store,
+                self._dialect,
+                page_size,
+                limit,
             )
         finally:
             self._polling = False
