@@ -29,6 +29,7 @@ from .exceptions import (
 )
 from .link import Link, Peer
 from .modes import SyncreplMode
+from .ordinary import OrdinarySearch
 from .protocol import Request, StartOver
 from .resumption import doubt, reconcile_in
 from .search import Interrupted, Redo, Search
@@ -303,7 +304,7 @@ class Syncrepl:
         self._polling = True
         try:
             return verification.verify(
-                lambda: self._connect_to(self._link.turn),
+                lambda: OrdinarySearch(self._connect_to(self._link.turn)),
                 self.store,
                 self._link.facts.dialect,
                 page_size,

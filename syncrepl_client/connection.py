@@ -21,13 +21,7 @@ from ldap.controls import RequestControl
 from ldap.extop import ExtendedRequest
 
 from . import wire
-from .exceptions import (
-    ConfigurationError,
-    PagingUnsupported,
-    ProtocolError,
-    Stopped,
-    SyncUnsupported,
-)
+from .exceptions import ConfigurationError, ProtocolError, Stopped, SyncUnsupported
 from .heartbeat import Heartbeat
 from .messages import Message
 from .modes import SyncreplMode
@@ -73,17 +67,6 @@ def _hint_at_certificate(error: ldap.LDAPError) -> None:
             f"{details.get('info', 'TLS failed')}; is the server's certificate made out for this "
             "host, valid, and signed by an authority in OPT_X_TLS_CACERTFILE or the system's list?"
         )
-
-
-def _hint_at_limits(error: ldap.LDAPError, size: int) -> None:
-    """Say which limits an ordinary search has that content synchronization may not have."""
-    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-    said = f"{details['info']}; " if details.get("info") else ""
-    details["info"] = (
-        f"{said}the whole answer is read in pages of {size}: on OpenLDAP, let 'limits' allow this "
-        "user size.prtotal=unlimited and pages that large (size.pr); on 389-ds, see to "
-        "nsslapd-sizelimit, nsslapd-pagedsizelimit and nsslapd-lookthroughlimit"
-    )
 
 
 class Connection:
@@ -382,59 +365,20 @@ class Connection:
 
     # --- ordinary searches
 
-    def pages(self, size: int) -> Iterator[wire.Found]:
-        """Yield the entries that an ordinary search for the URL finds, *size* of them a page.
-
-        References are left out: without ManageDsaIT they are not entries.
-
-        Raises:
-            PagingUnsupported: the server has no paged results (RFC 2696).
-            ProtocolError: it sent something malformed.
-            Stopped: a stop was asked for.
-            ldap.LDAPError: the connection is lost or silent, or the search ended with an error.
-        """
-        url, cookie = self.url, b""
-        while True:
-            control = RequestControl(wire.PAGED_RESULTS, True, wire.paged_request(size, cookie))
-            try:
-                for raw in self._answers(url.base, url.scope, [control]):
-                    if raw.type == ldap.RES_SEARCH_ENTRY:
-                        yield wire.found(raw)
-                    elif raw.type == ldap.RES_SEARCH_RESULT:
-                        cookie = wire.next_page(raw)
-            except ldap.UNAVAILABLE_CRITICAL_EXTENSION as error:
-                raise PagingUnsupported(
-                    f"the server at {url.server} has no paged results (RFC 2696) on {url.base!r}, "
-                    "or this user may not use them: without them the answer can't be read"
-                ) from error
-            except (ldap.SIZELIMIT_EXCEEDED, ldap.ADMINLIMIT_EXCEEDED) as error:
-                _hint_at_limits(error, size)
-                raise
-            if not cookie:
-                return
-
-    def find(self, name: str) -> Optional[wire.Found]:
-        """Return the entry *name* as an ordinary search for the URL finds it; None: it doesn't.
-
-        Raises:
-            ProtocolError, Stopped, ldap.LDAPError: as :meth:`pages`.
-        """
-        entry = None
-        try:
-            for raw in self._answers(name, ldap.SCOPE_BASE, []):
-                if raw.type == ldap.RES_SEARCH_ENTRY:
-                    entry = wire.found(raw)
-        except (ldap.NO_SUCH_OBJECT, ldap.REFERRAL):
-            return None
-        return entry
-
-    def _answers(
-        self, base: str, scope: int, controls: list[RequestControl]
+    def answers(
+        self, base: str, scope: int, controls: Sequence[RequestControl] = ()
     ) -> Iterator[wire.RawResult]:
-        """Yield what answers a search for the URL's filter and attributes, its result last."""
+        """Send an ordinary search with the URL's filter and attributes; yield all that answers it.
+
+        Raises:
+            ProtocolError: the server sent something that can't be decoded.
+            Stopped: a stop was asked for.
+            ldap.LDAPError: the connection is lost, or silent for five minutes, or the search
+                ended with an error.
+        """
         url = self.url
         message = self.ldap.search_ext(
-            base, scope, url.filter, list(url.attributes) or None, serverctrls=controls
+            base, scope, url.filter, list(url.attributes) or None, serverctrls=list(controls)
         )
         ended = False
         while not ended:

@@ -85,7 +85,7 @@ class Directory(Protocol):
     def pages(self, size: int) -> Iterator[Found]:
         """Yield what the search finds."""
 
-    def find(self, name: str) -> Optional[Found]:
+    def read_entry(self, name: str) -> Optional[Found]:
         """Return one entry as the search finds it."""
 
     def heed_stop(self) -> None:
@@ -130,7 +130,7 @@ def _differences(
             if not batch:
                 break
             for name in batch:
-                again = compare(store.at(_key(name)), directory.find(name), ignored)
+                again = compare(store.at(_key(name)), directory.read_entry(name), ignored)
                 if again is not None:
                     confirmed.append(again)
     return confirmed

@@ -32,6 +32,7 @@ class Slapd(Server):
         suffix: str = SUFFIX,
         tls: bool = False,
         sizelimit: int | None = None,
+        paged_total: int | None = None,
         extra_config: str = "",
         extra_database: str = "",
         ldif: str | None = None,
@@ -40,6 +41,7 @@ class Slapd(Server):
 
         sessionlog: how many deletes syncprov remembers; None: no session log.
         sizelimit: entries that a search may return; None: all.
+        paged_total: entries that a search may return page by page; None: as sizelimit.
         extra_config, extra_database: lines for the global and the database section.
         ldif: the first content; None: the suffix entry, ou=people and ou=groups.
         """
@@ -51,6 +53,7 @@ class Slapd(Server):
         self._syncprov = syncprov
         self._server_id = server_id
         self._sizelimit = sizelimit
+        self._paged_total = paged_total
         self._extra_config = extra_config
         self._extra_database = extra_database
         self._ldif = base_ldif(suffix) if ldif is None else ldif
@@ -122,7 +125,8 @@ class Slapd(Server):
         lines = ["database mdb", f'suffix "{self.suffix}"', f"directory {self._data}"]
         lines += [f'rootdn "{self.root_dn}"', f"rootpw {self.root_pw}"]
         lines += [f"maxsize {GIBIBYTE}", "dbnosync", "index objectClass,uid,entryUUID,entryCSN eq"]
-        lines.append(f"limits * size={size} time=unlimited")
+        paged = "" if self._paged_total is None else f"size.prtotal={self._paged_total}"
+        lines.append(f"limits * size={size} {paged} time=unlimited")
         if self._syncprov:
             lines.append("overlay syncprov")
             if self._sessionlog is not None:

@@ -30,7 +30,7 @@ BOOLEAN, INTEGER, OCTETS, ENUMERATED, SEQUENCE, SET = 0x01, 0x02, 0x04, 0x0A, 0x
 TRUE, FALSE = b"\x01\x01\xff", b"\x01\x01\x00"
 
 Decoder = Callable[[bytes], object]
-DECODERS: list[Decoder] = [wire.sync_state, wire.sync_done, wire.sync_info]
+DECODERS: list[Decoder] = [wire.sync_state, wire.sync_done, wire.sync_info, wire.paged_cookie]
 settings.register_profile("unit", deadline=None)
 settings.load_profile("unit")
 
@@ -100,10 +100,17 @@ INFOS: list[tuple[bytes, object]] = [
         for width in (0, 2, 4)
     ),
 ]
+PAGES = [
+    (tlv(SEQUENCE, tlv(INTEGER, size, width=width), tlv(OCTETS, cookie, width=width)), cookie)
+    for cookie in (b"", b"0", bytes(range(256)))
+    for size in (b"\0", b"\x27\x10", b"\x7f\xff\xff\xff")
+    for width in (0, 2, 4)
+]
 GOOD: list[tuple[Decoder, bytes, object]] = [
     *((wire.sync_state, *case) for case in STATES),
     *((wire.sync_done, *case) for case in DONES),
     *((wire.sync_info, *case) for case in INFOS),
+    *((wire.paged_cookie, *case) for case in PAGES),
 ]
 
 
@@ -201,6 +208,40 @@ def test_sync_done_of_another_form(value: bytes) -> None:
 def test_sync_info_of_another_form(value: bytes) -> None:
     with pytest.raises(ProtocolError, match="malformed Sync Info Message"):
         wire.sync_info(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        tlv(SET, tlv(INTEGER, b"\0"), tlv(OCTETS)),
+        tlv(SEQUENCE),
+        tlv(SEQUENCE, tlv(INTEGER, b"\0")),
+        tlv(SEQUENCE, tlv(OCTETS), tlv(INTEGER, b"\0")),
+        tlv(SEQUENCE, tlv(INTEGER, b"\0"), tlv(OCTETS), TRUE),
+    ],
+)
+def test_paged_results_of_another_form(value: bytes) -> None:
+    with pytest.raises(ProtocolError, match="malformed paged results control"):
+        wire.paged_cookie(value)
+
+
+def test_the_next_page() -> None:
+    value = wire.paged_request(7, b"c")
+    others = [("1.2.3", 0, b"x"), (wire.SYNC_DONE, 0, None)]
+    result = wire.RawResult(ldap.RES_SEARCH_RESULT, [], [*others, (wire.PAGED_RESULTS, 0, value)])
+    assert wire.next_page(result) == b"c"
+    for controls in (others, []):
+        with pytest.raises(ProtocolError, match="without the paged results control"):
+            wire.next_page(result._replace(controls=controls))
+    with pytest.raises(ProtocolError, match="malformed"):
+        wire.next_page(result._replace(controls=[(wire.PAGED_RESULTS, 0, None)]))
+
+
+def test_an_entry_that_was_found() -> None:
+    attrs = {"cn": [b"a", b"b", b"a"], "sn": [b"c"]}
+    raw = wire.RawResult(ldap.RES_SEARCH_ENTRY, [("cn=a,dc=x", attrs, [])], [])
+    assert wire.found(raw) == ("cn=a,dc=x", {"cn": [b"a", b"b"], "sn": [b"c"]})
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 17, 32, 200])
@@ -313,6 +354,21 @@ def test_sync_request(mode: SyncreplMode, cookie: bytes | None) -> None:
 )  # fmt: skip
 def test_cancel_request(number: int, encoded: str) -> None:
     assert wire.cancel_request(number).hex() == encoded
+
+
+@pytest.mark.parametrize(
+    ("size", "cookie", "encoded"),
+    [
+        (1, b"", "30050201010400"),
+        (127, b"0", "300602017f040130"),
+        (128, b"", "3006020200800400"),
+        (1000, b"\2\0", "3008020203e804020200"),
+        (2**31 - 1, b"", "300802047fffffff0400"),
+    ],
+)
+def test_paged_request(size: int, cookie: bytes, encoded: str) -> None:
+    assert wire.paged_request(size, cookie).hex() == encoded
+    assert wire.paged_cookie(wire.paged_request(size, cookie)) == cookie
 
 
 # --- what python-ldap hands over
