@@ -5,7 +5,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Optional, Union
@@ -310,7 +310,7 @@ class Syncrepl:
             self._begin_search()
         fact = self._batch(deadline)
         if self.store.in_transaction:
-            if self._stopping and self._synchronization.gap:
+            if self._stopping and self._synchronization.numbering.gap:
                 raise _Stopped  # the cookie may cover what did not come yet
             self._commit(self._next_origin(fact))
         self._over = self._ended
@@ -328,12 +328,12 @@ class Syncrepl:
             if message is None:
                 if ends is not None and not self._synchronization.refreshing:
                     if self._may_commit(ends):
-                        return self._first(self._synchronization.idle())
+                        return self._when_idle()
                     self._connection.wait(ends + GAP_SECONDS)
                 elif ends is None and self._settles():
-                    fact = self._first(self._synchronization.settle(self._last_change()))
-                    if fact is not None:
-                        return fact
+                    lost = self._synchronization.numbering.settle(self._last_change())
+                    if lost is not None:
+                        return SearchAgain(lost)
                 elif not self._wait(deadline, ends):
                     return None
                 continue
@@ -353,14 +353,14 @@ class Syncrepl:
 
     def _may_commit(self, ends: float) -> bool:
         """Say whether the cookie covers nothing that is still to come, as far as can be known."""
-        if self._synchronization.gap:
+        if self._synchronization.numbering.gap:
             if time.monotonic() < ends + GAP_SECONDS:
                 return False
-            self._synchronization.close_gap()
+            self._synchronization.numbering.close_gap()
         return True
 
     def _settles(self) -> bool:
-        return self._synchronization.unsettled and time.monotonic() >= self._settle_at
+        return self._synchronization.numbering.unsettled and time.monotonic() >= self._settle_at
 
     def _last_change(self) -> Optional[int]:
         try:
@@ -374,7 +374,7 @@ class Syncrepl:
         until = min(filter(None, (deadline, ends)), default=None)
         if until is not None and time.monotonic() >= until:
             return False
-        if self._synchronization.unsettled:
+        if self._synchronization.numbering.unsettled:
             until = min(filter(None, (until, self._settle_at)))
         self._connection.wait(until)
         return True
@@ -426,9 +426,11 @@ class Syncrepl:
         else:
             self.store.remove(step.uuid)
 
-    @staticmethod
-    def _first(facts: Iterator[Fact]) -> Optional[Redo]:
-        return next((each for each in facts if isinstance(each, (StartOver, SearchAgain))), None)
+    def _when_idle(self) -> Optional[StartOver]:
+        for fact in self._synchronization.idle():
+            if isinstance(fact, StartOver):
+                return fact
+        return None
 
     def _next_origin(self, fact: Optional[Redo]) -> Optional[Origin]:
         """Return what the store is the answer to once this batch is in it; None: as before."""

@@ -58,9 +58,9 @@ def test_change_number(cookie: bytes | None, number: int | None) -> None:
 
 def test_a_contiguous_start_is_settled() -> None:
     driver = ds389()
-    assert driver.sync.unsettled
+    assert driver.sync.numbering.unsettled
     assert driver.feed(entry(1, cookie=numbered(6))) == ["add cn=1"]
-    assert not driver.sync.unsettled
+    assert not driver.sync.numbering.unsettled
     assert driver.feed(entry(2, cookie=numbered(9))) == ["add cn=2"]
     assert driver.cookie == numbered(9)
 
@@ -78,7 +78,7 @@ def test_another_start_may_lack_a_change(number: int) -> None:
 def test_only_a_cookie_can_tell() -> None:
     driver = ds389()
     driver.feed(entry(1))
-    assert driver.sync.unsettled
+    assert driver.sync.numbering.unsettled
     assert isinstance(facts(driver, NewCookie(numbered(7)))[0], SearchAgain)
 
 
@@ -90,7 +90,7 @@ def test_ends_are_ends(message: Message) -> None:
 
 def test_no_search_without_a_cookie_lacks_one() -> None:
     driver = ds389(resumed=False)
-    assert not driver.sync.unsettled
+    assert not driver.sync.numbering.unsettled
     assert driver.feed(entry(1, cookie=numbered(7))) == ["add cn=1"]
 
 
@@ -105,18 +105,18 @@ def test_a_search_that_goes_on_all_the_same() -> None:
 
 def test_others_numbers_mean_nothing() -> None:
     driver = ds389(dialect=OPENLDAP)
-    assert not driver.sync.unsettled
+    assert not driver.sync.numbering.unsettled
     assert driver.feed(entry(1, cookie=numbered(9))) == ["add cn=1"]
-    assert not driver.sync.gap
-    assert list(driver.sync.settle(9)) == []
+    assert not driver.sync.numbering.gap
+    assert driver.sync.numbering.settle(9) is None
 
 
 @pytest.mark.parametrize(("last", "lost"), [(5, False), (4, False), (None, False), (6, True)])
 def test_silence_is_settled_by_the_last_number(last: int | None, lost: bool) -> None:
     driver = ds389()
-    assert bool(list(driver.sync.settle(last))) is lost
-    assert not driver.sync.unsettled
-    assert list(driver.sync.settle(100)) == []
+    assert (driver.sync.numbering.settle(last) is not None) is lost
+    assert not driver.sync.numbering.unsettled
+    assert driver.sync.numbering.settle(100) is None
 
 
 # --- what comes late
@@ -133,24 +133,24 @@ def test_the_cookie_never_goes_back() -> None:
 def test_a_gap_is_closed_by_what_comes_late() -> None:
     driver = ds389()
     driver.feed(entry(1, cookie=numbered(6)))
-    assert not driver.sync.gap
+    assert not driver.sync.numbering.gap
     driver.feed(entry(2, cookie=numbered(9)))
-    assert driver.sync.gap
+    assert driver.sync.numbering.gap
     driver.feed(entry(3, cookie=numbered(NONE)))
-    assert driver.sync.gap
+    assert driver.sync.numbering.gap
     driver.feed(entry(4, cookie=numbered(2)))
-    assert not driver.sync.gap
+    assert not driver.sync.numbering.gap
     driver.feed(entry(5, cookie=numbered(10)))
-    assert not driver.sync.gap
+    assert not driver.sync.numbering.gap
 
 
 def test_what_does_not_come_was_outside_the_search() -> None:
     driver = ds389()
     driver.feed(entry(1, cookie=numbered(6)), entry(2, cookie=numbered(100)))
-    assert driver.sync.gap
-    driver.sync.close_gap()
-    assert not driver.sync.gap
+    assert driver.sync.numbering.gap
+    driver.sync.numbering.close_gap()
+    assert not driver.sync.numbering.gap
     driver.feed(entry(3, cookie=numbered(101)))
-    assert not driver.sync.gap
+    assert not driver.sync.numbering.gap
     driver.feed(entry(4, cookie=numbered(103)))
-    assert driver.sync.gap
+    assert driver.sync.numbering.gap
