@@ -16,8 +16,9 @@ from . import cookie
 class Numbering:
     """The change numbers of one search, from the end of its refresh on."""
 
-    def __init__(self) -> None:
-        """Begin in the refresh stage."""
+    def __init__(self, *, known: bool) -> None:
+        """Begin in the refresh stage; where cookies have no numbers, nothing is *known*."""
+        self._known = known
         self._first: Optional[int] = None
         self._highest: Optional[int] = None
         self._told = 0
@@ -30,7 +31,7 @@ class Numbering:
             watch: whether a change may be missing after it.  After a search without a cookie
                 none is: entries are looked for after changes began to be queued.
         """
-        self._highest = cookie.change_number(final)
+        self._highest = cookie.change_number(final) if self._known else None
         self._first = self._highest + 1 if watch and self._highest is not None else None
 
     @property
@@ -62,10 +63,9 @@ class Numbering:
 
     def advances(self, new: bytes) -> bool:
         """Count a change; say whether its cookie covers more than those before it."""
-        number = cookie.change_number(new)
-        if self._highest is None:  # not of the form that is known: as opaque as any other
-            self._highest = number
+        if self._highest is None:  # as opaque as any other
             return True
+        number = cookie.change_number(new)
         self._told += 1
         if number is None or number <= self._highest:
             return False

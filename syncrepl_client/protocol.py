@@ -143,13 +143,22 @@ def _event(message: Message) -> str:
     return _DONE if isinstance(message, Done) else _REQUIRED
 
 
+def _cookie(message: Message) -> Optional[bytes]:
+    return None if isinstance(message, (Done, RefreshRequired)) else message.cookie
+
+
 def _targets(attrs: Attributes) -> set[bytes]:
     """Return where a reference leads: OpenLDAP adds the scope to a URL in a refresh only."""
     return {url.partition(b"?")[0] for url in attrs["ref"]}
 
 
 class Synchronization:
-    """The state of one content synchronization search."""
+    """The state of one content synchronization search.
+
+    Attributes:
+        request: what was asked.
+        numbering: what the change numbers of the persist stage say.
+    """
 
     def __init__(self, request: Request, view: View, named: Named) -> None:
         """Begin in the refresh stage."""
@@ -158,7 +167,7 @@ class Synchronization:
         self._named = named
         self._placement = Placement(view, named)
         self._cookie = request.cookie
-        self._numbering = Numbering() if request.dialect.numbers_changes else None
+        self.numbering = Numbering(known=request.dialect.numbers_changes)
         self._present_seen = False
         self._prune = False
         named.clear()
@@ -202,7 +211,7 @@ class Synchronization:
             ) from None
         if after not in (Phase.PERSIST, Phase.OVER):
             self._placement.phase = after
-        lost = self._lost_between(message)
+        lost = None if self.refreshing else self.numbering.begin(_cookie(message))
         if lost is not None:
             yield SearchAgain(lost)
             return
@@ -337,43 +346,12 @@ class Synchronization:
 
     def _keep(self, new: Optional[bytes]) -> None:
         """Take over a cookie; one that is absent or empty leaves the last one in force."""
-        late = new and self._numbering and not self.refreshing and not self._numbering.advances(new)
-        if new and not late:
+        if new and (self.refreshing or self.numbering.advances(new)):
             self._cookie = (
                 cookie.merge(self._cookie, new) if self.request.dialect.merges_cookies else new
             )
 
     # --- 389-ds
-
-    @property
-    def gap(self) -> bool:
-        """Whether the cookie may cover a change of the persist stage that is still to come."""
-        return self._numbering is not None and self._numbering.gap
-
-    def close_gap(self) -> None:
-        """Take it that what did not come by now won't."""
-        if self._numbering is not None:
-            self._numbering.close_gap()
-
-    @property
-    def unsettled(self) -> bool:
-        """Whether a change may be missing between the stages, and no message told yet."""
-        return self._numbering is not None and self._numbering.unsettled
-
-    def settle(self, last_change: Optional[int]) -> Iterator[Fact]:
-        """Yield what follows where no change was told, though the last one has that number."""
-        lost = None if self._numbering is None else self._numbering.settle(last_change)
-        if lost is not None:
-            yield SearchAgain(lost)
-
-    def _lost_between(self, message: Message) -> Optional[str]:
-        if (
-            self.refreshing
-            or self._numbering is None
-            or isinstance(message, (Done, RefreshRequired))
-        ):
-            return None
-        return self._numbering.begin(message.cookie)
 
     def _complete(self, attrs: Attributes, old: Optional[Record]) -> Attributes:
         request = self.request
@@ -462,6 +440,5 @@ class Synchronization:
         if incomplete is None and self._view.has_displaced():
             incomplete = "an entry took the DN of another, whose new DN was not told"
         self._named.clear()
-        if self._numbering is not None:
-            self._numbering.refreshed(self._cookie, watch=resumed and self.request.watch)
+        self.numbering.refreshed(self._cookie, watch=resumed and self.request.watch)
         yield RefreshDone() if incomplete is None else StartOver(incomplete)

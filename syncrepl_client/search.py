@@ -3,7 +3,6 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
 from typing import Callable, Optional, Union
 
 import ldap
@@ -13,7 +12,7 @@ from .delivery import Delivery
 from .messages import Message
 from .modes import SyncreplMode
 from .placement import Step
-from .protocol import Fact, RefreshDone, Request, SearchAgain, StartOver, Synchronization
+from .protocol import RefreshDone, Request, SearchAgain, StartOver, Synchronization
 from .server import last_change
 
 BATCH_MESSAGES = 1000
@@ -103,7 +102,7 @@ class Search:
                         return redo
                 elif not self.sync.refreshing:
                     if self._may_commit(ends):
-                        return _first(self.sync.idle())
+                        return self._when_idle()
                     self._connection.wait(ends + GAP_SECONDS)
                     continue
                 if not self._wait(deadline, ends, patience):
@@ -120,30 +119,37 @@ class Search:
             enough = count >= BATCH_MESSAGES or (count % 16 == 0 and time.monotonic() >= ends)
             if enough and self._may_commit(ends):
                 return None
-        if ends is not None and self.sync.gap:
+        if ends is not None and self.sync.numbering.gap:
             raise Interrupted  # the cookie may cover what did not come yet
         return None
 
     def _may_commit(self, ends: float) -> bool:
         """Say whether the cookie covers nothing that is still to come, as far as can be known."""
-        if self.sync.gap:
+        if self.sync.numbering.gap:
             if time.monotonic() < ends + GAP_SECONDS:
                 return False
-            self.sync.close_gap()
+            self.sync.numbering.close_gap()
         return True
+
+    def _when_idle(self) -> Optional[Redo]:
+        for fact in self.sync.idle():
+            if isinstance(fact, StartOver):
+                return fact
+        return None
 
     def _settle(self) -> Optional[Redo]:
         """See whether 389-ds lost a change at the end of the refresh, once that can be known."""
-        if not self.sync.unsettled or time.monotonic() < self._settle_at:
+        if not self.sync.numbering.unsettled or time.monotonic() < self._settle_at:
             return None
-        return _first(self.sync.settle(last_change(self._connection)))
+        lost = self.sync.numbering.settle(last_change(self._connection))
+        return None if lost is None else SearchAgain(lost)
 
     def _wait(self, *times: Optional[float]) -> bool:
         """Wait for the server, until any of the *times*; return False if one has come already."""
         until = min((each for each in times if each is not None), default=None)
         if until is not None and time.monotonic() >= until:
             return False
-        if self.sync.unsettled:
+        if self.sync.numbering.unsettled:
             until = self._settle_at if until is None else min(until, self._settle_at)
         self._connection.wait(until)
         return True
@@ -174,7 +180,3 @@ class Search:
         """
         with contextlib.suppress(ldap.LDAPError):
             self._connection.end_search(seconds, cancel=seconds > 0 and cancel)
-
-
-def _first(facts: Iterator[Fact]) -> Optional[Redo]:
-    return next((each for each in facts if isinstance(each, (StartOver, SearchAgain))), None)

@@ -84,11 +84,13 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "nsslapd-attribute": "nsuniqueid:targetUniqueId",  # sync finds deletes by it
     },
     "cn=Content Synchronization,cn=plugins,cn=config": {"nsslapd-pluginenabled": "on"},
-    # Out of the box only those who have bound may use the control.
+}
+# Out of the box only those who have bound may use the control.
+ANYONE_SYNCS = {
     SYNC_CONTROL: {
         "aci": '(targetattr != "aci")(version 3.0; acl "anyone syncs";'
         ' allow (read, search) userdn = "ldap:///anyone";)'
-    },
+    }
 }
 ANYONE_READS = (
     b'(targetattr != "userPassword || aci")(version 3.0; acl "anyone reads";'
@@ -99,8 +101,9 @@ ANYONE_READS = (
 class DS389(Server):
     """One 389-ds on loopback: retro changelog, sync plug-in, anonymous may read."""
 
-    def __init__(self, *, suffix: str = SUFFIX) -> None:
+    def __init__(self, *, suffix: str = SUFFIX, anyone_syncs: bool = True) -> None:
         """Nothing is started yet: that is start(), or entering the context."""
+        self._settings = {**SETTINGS, **(ANYONE_SYNCS if anyone_syncs else {})}
         self._ns_slapd = find_program("ns-slapd", PACKAGE)
         self._shared = find_path(SHARED_DIRECTORIES, PACKAGE)
         super().__init__("ds389", start_seconds=60)
@@ -157,7 +160,7 @@ class DS389(Server):
     def _dse(self) -> str:
         template = self._shared / "data" / "template-dse.ldif"
         text = template.read_text(encoding="utf-8").replace("\n ", "") + BACKEND_LDIF
-        for dn, settings in SETTINGS.items():
+        for dn, settings in self._settings.items():
             text = with_settings(text, dn, settings)
         values = self._values()
         return re.sub("%([a-z_]+)%", lambda found: values[found[1]], text)

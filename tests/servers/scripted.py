@@ -24,6 +24,7 @@ SYNC_DONE = "1.3.6.1.4.1.4203.1.9.1.3"
 SYNC_INFO = "1.3.6.1.4.1.4203.1.9.1.4"
 PAGED_RESULTS = "1.2.840.113556.1.4.319"
 CANCEL = "1.3.6.1.1.8"
+WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 START_TLS = "1.3.6.1.4.1.1466.20037"
 
 PRESENT, ADD, MODIFY, DELETE = range(4)
@@ -374,6 +375,11 @@ class Settings:
     bind_result: int | None = SUCCESS
     """None: a bind is not answered."""
     starttls_result: int = PROTOCOL_ERROR
+    identity: str | None = None
+    """The answer to "Who am I?"; None: the operation is not known."""
+    answers_who_am_i: bool = True
+    last_change: int | None = None
+    """What 389-ds's root DSE says of its changelog."""
     attribute_types: Sequence[str] = ()
     """Attribute type descriptions in the subschema."""
     entries: Mapping[str, Message] = field(default_factory=dict)
@@ -606,6 +612,12 @@ class _Session:
         if oid == START_TLS:
             self._provider.heard.add("starttls")
             code = settings.starttls_result
+        elif oid == WHO_AM_I and settings.identity is not None:
+            self._provider.heard.add("who am I")
+            if settings.answers_who_am_i:
+                value = octets(settings.identity, 0x8B)
+                self._answer(message_id, result(0x78, SUCCESS, "", value))
+            return
         elif oid == CANCEL:
             self._provider.heard.add("cancel")
             if not settings.answers_cancel:
@@ -656,10 +668,13 @@ class _Session:
 
 
 def _root_dse(settings: Settings) -> dict[str, Sequence[str]]:
+    numbers = {} if settings.last_change is None else {"lastChangeNumber": [settings.last_change]}
+    extensions = [CANCEL] if settings.knows_cancel else ["1.3.6.1.4.1.4203.1.11.1"]
     return {
         **ROOT_DSE[settings.kind],
+        **{name: [str(value) for value in values] for name, values in numbers.items()},
         "supportedControl": [SYNC_REQUEST] if settings.knows_sync else ["1.2.840.113556.1.4.319"],
-        "supportedExtension": [CANCEL] if settings.knows_cancel else ["1.3.6.1.4.1.4203.1.11.3"],
+        "supportedExtension": [*extensions, *([] if settings.identity is None else [WHO_AM_I])],
         "subschemaSubentry": ["cn=schema"],
     }
 

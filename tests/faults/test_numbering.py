@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The client and 389-ds's change numbers, and what it asks a server before it searches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ldap
+import pytest
+
+from syncrepl_client import Syncrepl, client, connection
+from syncrepl_client.cookie import change_number
+from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, contents, follow, poll_until
+from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
+from tests.servers.scripted import Item, Pause, Provider, dn, done, person, refresh_delete
+
+pytestmark = pytest.mark.usefixtures("watchdog")
+NONE = 2**32 - 1
+
+
+def numbered(number: int) -> bytes:
+    return b"h:389##%d" % number
+
+
+def store_number(follower: Syncrepl) -> int | None:
+    return change_number(follower.store.origin.cookie)
+
+
+FIRST = [person(1), done(cookie=numbered(1))]
+
+
+def begin(provider: Provider, path: Path, recorder: Recorder) -> Syncrepl:
+    """Run a first client; return one that resumes with number 1."""
+    with follow(provider, path, recorder, REFRESH_ONLY) as first:
+        first.run()
+    recorder.clear()
+    return follow(provider, path, recorder, PERSIST)
+
+
+def test_a_gap_between_the_stages_is_searched_for_thrice(tmp_path: Path) -> None:
+    again = [refresh_delete(numbered(5)), person(4, cookie=numbered(7))]
+    recorder = Recorder()
+    with Provider(FIRST, *[again] * 4, kind="389") as provider:
+        with begin(provider, tmp_path, recorder) as follower:
+            poll_until(follower, recorder, "add")
+            assert store_number(follower) == 7
+        numbers = [change_number(search.cookie) for search in provider.searches]
+    assert numbers == [None, 1, 5, 5, 5]
+    assert recorder.changes == [("add", dn(4))]
+
+
+def test_what_was_lost_between_the_stages_is_found(tmp_path: Path) -> None:
+    lost = [refresh_delete(numbered(5)), person(4, cookie=numbered(7))]
+    found = [person(3), person(4), refresh_delete(numbered(7))]
+    recorder = Recorder()
+    with (
+        Provider(FIRST, lost, found, kind="389") as provider,
+        begin(provider, tmp_path, recorder) as follower,
+    ):
+        poll_until(follower, recorder, "refresh_done", 2)
+        assert contents(follower).keys() == {dn(1), dn(3), dn(4)}
+    assert recorder.changes == [("add", dn(3)), ("add", dn(4))]
+
+
+def test_what_was_lost_before_a_silence_is_found(tmp_path: Path) -> None:
+    found = [person(3), refresh_delete(numbered(6))]
+    recorder = Recorder()
+    scripts = [FIRST, [refresh_delete(numbered(5))], found]
+    with Provider(*scripts, kind="389", last_change=6) as provider:
+        with begin(provider, tmp_path, recorder) as follower:
+            poll_until(follower, recorder, "refresh_done", 2)
+        numbers = [change_number(search.cookie) for search in provider.searches]
+    assert numbers == [None, 1, 5]
+    assert recorder.changes == [("add", dn(3))]
+
+
+def test_a_cookie_waits_for_what_comes_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "GAP_SECONDS", 60.0)
+    pause = Pause()
+    late: list[Item] = [
+        refresh_delete(numbered(5)),
+        person(4, cookie=numbered(6)),
+        person(5, cookie=numbered(8)),
+        pause,
+        person(6, cookie=numbered(NONE)),
+    ]
+    recorder = Recorder()
+
+    def go_on() -> None:
+        if recorder.changes[-1] == ("add", dn(5)):
+            pause.go_on()
+
+    recorder.on["add"] = go_on
+    with (
+        Provider(FIRST, late, kind="389") as provider,
+        begin(provider, tmp_path, recorder) as follower,
+    ):
+        while store_number(follower) != 8:
+            assert follower.poll(10)
+    heard = recorder.heard
+    assert heard.index(("add", dn(6))) < heard.index(("cookie", numbered(8)))
+
+
+def test_a_stop_does_not_commit_over_a_gap(tmp_path: Path) -> None:
+    late = [refresh_delete(numbered(5)), person(4, cookie=numbered(6))]
+    late += [person(5, cookie=numbered(8))]
+    recorder = Recorder()
+    with (
+        Provider(FIRST, late, kind="389") as provider,
+        begin(provider, tmp_path, recorder) as follower,
+    ):
+
+        def stop() -> None:
+            if recorder.changes[-1] == ("add", dn(5)):
+                follower.please_stop()
+
+        recorder.on["add"] = stop
+        follower.run()
+        assert store_number(follower) in (5, 6)
+        assert dn(5) not in contents(follower)
+
+
+@pytest.mark.parametrize("kind", ["openldap", "389", "other"])
+def test_the_server_is_asked_who_we_are(kind: str, tmp_path: Path) -> None:
+    recorder = Recorder()
+    for identity in ("", "dn:uid=é,dc=x", "u:x"):
+        with Provider(FIRST, kind=kind, identity=identity) as provider:
+            path = tmp_path / str(len(identity))
+            path.mkdir()
+            recorder.mirror.clear()
+            with follow(provider, path, recorder, REFRESH_ONLY) as follower:
+                follower.run()
+            assert "who am I" in provider.heard
+
+
+def test_a_server_that_does_not_say_who_we_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_ANSWER_SECONDS", 0.2)
+    with Provider(FIRST, identity="u:x", answers_who_am_i=False) as provider:
+        with pytest.raises(ldap.TIMEOUT, match="Who am I"):
+            follow(provider, tmp_path, Recorder())
+        assert not list(tmp_path.iterdir())
