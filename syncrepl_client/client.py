@@ -257,7 +257,7 @@ class Syncrepl:
         cookie = None if afresh or not self._may_resume() else self._origin.cookie
         self._debug(f"searching with {'no cookie' if cookie is None else f'cookie {cookie!r}'}")
         try:
-            self._connection.search(self._mode, cookie)
+            self._connection.search(self._wire_mode, cookie, self._dialect.refusal)
         except ldap.LDAPError:
             self._over = True
             raise
@@ -272,6 +272,12 @@ class Syncrepl:
         )
         self._sync = Synchronization(request, self.store, self.store.named)
 
+    @property
+    def _wire_mode(self) -> SyncreplMode:
+        """What the server is asked for: where its refreshOnly can't be trusted, to go on."""
+        races = self._dialect.refresh_only_races
+        return SyncreplMode.REFRESH_AND_PERSIST if races else self._mode
+
     def _create_store(self) -> None:
         self.store.create()
         if self._origin.url is None:
@@ -283,7 +289,8 @@ class Syncrepl:
             return False
         return self._url.matches_all or not self._dialect.resume_misses_leavers
 
-    def _start_over(self, reason: str) -> None:
+    def _start_over(self, start_over: StartOver) -> None:
+        reason = start_over.reason
         self._start_overs += 1
         if self._start_overs > START_OVERS:
             self._over = True
@@ -291,7 +298,8 @@ class Syncrepl:
                 f"the answer of {self._url.server} can't be completed: {reason}, "
                 f"and that {START_OVERS} times in a row"
             )
-        logger.info("starting over without a cookie: %s", reason)
+        level = logging.WARNING if start_over.alarming else logging.INFO
+        logger.log(level, "%s: starting over without a cookie: %s", self._url.server, reason)
         self._debug(f"starting over without a cookie: {reason}")
         self._end_search(0)
         self._begin_search(afresh=True)
@@ -306,7 +314,10 @@ class Syncrepl:
             self._commit(self._next_origin(start_over))
         self._over = self._ended
         if start_over is not None:
-            self._start_over(start_over.reason)
+            self._start_over(start_over)
+        elif self._mode is SyncreplMode.REFRESH_ONLY and self.refreshed and not self._over:
+            self._over = True
+            self._end_search(0)
 
     def _batch(self, deadline: Optional[float]) -> Optional[StartOver]:
         """Apply what arrives until it is time to commit; return how it ends if it must."""

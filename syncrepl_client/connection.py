@@ -23,6 +23,7 @@ from ldap.controls import RequestControl
 from ldap.extop import ExtendedRequest
 
 from . import wire
+from .dialect import Refusal
 from .exceptions import ConfigurationError, ProtocolError, SyncUnsupported
 from .messages import Message
 from .modes import SyncreplMode
@@ -104,6 +105,7 @@ class Connection:
         self.url = url
         self._waker = waker
         self._search: Optional[int] = None
+        self._refusal: Optional[Refusal] = None
         self.ldap = ldap.initialize(url.server)
         try:
             self._set_options(options)
@@ -185,14 +187,22 @@ class Connection:
 
     # --- the search
 
-    def search(self, mode: SyncreplMode, cookie: Optional[bytes]) -> None:
+    def search(
+        self, mode: SyncreplMode, cookie: Optional[bytes], refusal: Optional[Refusal] = None
+    ) -> None:
         """Send the content synchronization search.
+
+        Args:
+            mode: whether the server shall go on after the refresh.
+            cookie: how far this client got; None to start over.
+            refusal: how this kind of server refuses a cookie.
 
         Raises:
             ConfigurationError: the filter is none.
             ldap.LDAPError: it could not be sent.
         """
         url = self.url
+        self._refusal = None if cookie is None else refusal
         control = RequestControl(wire.SYNC_REQUEST, True, wire.sync_request(mode, cookie))
         try:
             self._search = self.ldap.search_ext(
@@ -216,7 +226,7 @@ class Connection:
             try:
                 raw = self._next(self._search)
             except ldap.LDAPError as error:
-                message = wire.decode_error(error)
+                message = wire.decode_error(error, self._refusal)
                 if message is None:
                     raise self._explained(error) from error
                 self._search = None
