@@ -381,10 +381,12 @@ class Syncrepl:
             self._deletes_allowed = False
             self._link.forget_changelog()
         if isinstance(redo, StartOver):
-            self._start_over(redo.reason)
+            self._start_over(redo)
         elif redo is not None:
             self._search_again(redo.reason)
-        elif search.ended:
+        elif search.ended or (
+            self._mode is SyncreplMode.REFRESH_ONLY and not search.sync.refreshing
+        ):
             self._ended(search)
         elif self._reconciling and not search.sync.refreshing:
             self._end_search(0)
@@ -396,7 +398,7 @@ class Syncrepl:
 
     def _revive(self) -> None:
         """Begin anew where a search came to its end, and a reconcile was asked for."""
-        if self._over and self._reconciling and self._search is not None and self._search.ended:
+        if self._over and self._reconciling and self.refreshed:
             self._search, self._over = None, False
 
     def _ready(self, deadline: Optional[float]) -> bool:
@@ -408,10 +410,14 @@ class Syncrepl:
         return True
 
     def _ended(self, search: Search) -> None:
-        """The server ended the search."""
-        if search.mode is SyncreplMode.REFRESH_AND_PERSIST and self._link.reconnects:
+        """The server ended the search, or there is nothing more to be had from it."""
+        if self._mode is SyncreplMode.REFRESH_AND_PERSIST and self._link.reconnects:
             raise SearchEnded(f"the server at {self._connection.url.server} ended the search")
-        self._over = True
+        search.end(0, cancel=False)
+        if self._reconciling:
+            self._search = None
+        else:
+            self._over = True
 
     def _begin_search(self, *, afresh: bool = False, again: int = 0) -> Search:
         origin = self._delivery.origin
@@ -428,10 +434,16 @@ class Syncrepl:
             watch=again < SEARCHES_AGAIN,
             max_deletes=None if self._deletes_allowed else self._max_deletes,
         )
-        self._search = Search(self._connection, self._delivery, self._mode, request)
+        self._search = Search(self._connection, self._delivery, self._wire_mode, request)
         self._reconciling, self._search.reconciles = False, reconciles
         self._searches_again = again
         return self._search
+
+    @property
+    def _wire_mode(self) -> SyncreplMode:
+        """What the server is asked for: where its refreshOnly can't be trusted, to go on."""
+        races = self._link.facts.dialect.refresh_only_races
+        return SyncreplMode.REFRESH_AND_PERSIST if races else self._mode
 
     def _reconcile_in(self) -> float:
         """Return in how many seconds a search without a cookie is due by the clock."""
@@ -449,14 +461,16 @@ class Syncrepl:
             self._reconciling = True
         return None if math.isinf(seconds) else time.monotonic() + seconds
 
-    def _start_over(self, reason: str) -> None:
+    def _start_over(self, start_over: StartOver) -> None:
+        reason = start_over.reason
         self._start_overs += 1
         if self._start_overs > START_OVERS:
             raise ProtocolError(
                 f"the answer of {self._url.server} can't be completed: {reason}, "
                 f"and that {START_OVERS} times in a row"
             )
-        logger.info("starting over without a cookie: %s", reason)
+        level = logging.WARNING if start_over.alarming else logging.INFO
+        logger.log(level, "%s: starting over without a cookie: %s", self._url.server, reason)
         self._debug(f"starting over without a cookie: {reason}")
         self._end_search(0)
         self._begin_search(afresh=True)

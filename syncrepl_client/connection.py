@@ -21,6 +21,7 @@ from ldap.controls import RequestControl
 from ldap.extop import ExtendedRequest
 
 from . import wire
+from .dialect import Refusal
 from .exceptions import ConfigurationError, ProtocolError, Stopped, SyncUnsupported
 from .heartbeat import Heartbeat
 from .messages import Message
@@ -105,6 +106,7 @@ class Connection:
         self._search: Optional[int] = None
         self._question: Optional[int] = None
         self._heartbeat = Heartbeat(heartbeat, time.monotonic())
+        self._refusal: Optional[Refusal] = None
         self.ldap = ldap.initialize(url.server)
         try:
             self._set_options(options)
@@ -218,14 +220,22 @@ class Connection:
 
     # --- the search
 
-    def search(self, mode: SyncreplMode, cookie: Optional[bytes]) -> None:
+    def search(
+        self, mode: SyncreplMode, cookie: Optional[bytes], refusal: Optional[Refusal] = None
+    ) -> None:
         """Send the content synchronization search.
+
+        Args:
+            mode: whether the server shall go on after the refresh.
+            cookie: how far this client got; None to start over.
+            refusal: how this kind of server refuses a cookie.
 
         Raises:
             ConfigurationError: the filter is none.
             ldap.LDAPError: it could not be sent.
         """
         url = self.url
+        self._refusal = None if cookie is None else refusal
         control = RequestControl(wire.SYNC_REQUEST, True, wire.sync_request(mode, cookie))
         self._heartbeat.heard(time.monotonic())
         try:
@@ -250,7 +260,7 @@ class Connection:
             try:
                 raw = self._next(self._search)
             except ldap.LDAPError as error:
-                message = wire.decode_error(error)
+                message = wire.decode_error(error, self._refusal)
                 if message is None:
                     raise self._explained(error) from error
                 self._search = None

@@ -3,7 +3,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
+
+
+class Refusal(NamedTuple):
+    """How a server says that it won't take a cookie: by that result, with that text."""
+
+    result: int
+    text: str
+    reason: str
+    """What is behind it, in words for a log."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,28 @@ class Dialect:
     reconcile_every: Optional[float] = None
     """Seconds after which a search should start over, for all that resumes leave out."""
 
+    refresh_only_races: bool = False
+    """A refreshOnly search leaves out what is changed while it lasts, so that this seems gone, or
+    stays when it is; refreshAndPersist, ended after the refresh, does not."""
 
-OPENLDAP = Dialect("OpenLDAP", merges_cookies=True, silence_means_gone=True)
+    refusal: Optional[Refusal] = None
+    """An error result that means: search without the cookie, it is worth nothing here."""
+
+
+OPENLDAP = Dialect(
+    "OpenLDAP",
+    merges_cookies=True,
+    silence_means_gone=True,
+    # syncprov.c: in refreshOnly an entry whose CSN is newer than the search is not sent, nor
+    # named as present; and the search may overtake the session log.
+    refresh_only_races=True,
+    refusal=Refusal(
+        53,
+        "consumer state is newer than provider!",
+        "the server was put back in time: it crashed without a checkpoint of its contextCSN, "
+        "or was restored from a backup",
+    ),
+)
 DS389 = Dialect(
     "389-ds",
     resume_ignores_selection=True,

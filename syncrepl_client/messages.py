@@ -75,7 +75,12 @@ class Done(NamedTuple):
 
 
 class RefreshRequired(NamedTuple):
-    """A SearchResultDone with e-syncRefreshRequired (4096, RFC 4533, 2.6)."""
+    """A SearchResultDone with e-syncRefreshRequired (4096, RFC 4533, 2.6), or what stands for it.
+
+    ``reason``: why the server refuses the cookie, where it is one that somebody should know of.
+    """
+
+    reason: Optional[str] = None
 
 
 Message = Union[Entry, Reference, IdSet, NewCookie, PhaseEnd, Done, RefreshRequired]

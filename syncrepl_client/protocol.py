@@ -66,9 +66,13 @@ class RefreshDone(NamedTuple):
 
 
 class StartOver(NamedTuple):
-    """Search again, without a cookie: what came can't be completed into the server's answer."""
+    """Search again, without a cookie: what came can't be completed into the server's answer.
+
+    ``alarming``: somebody should look after the server.
+    """
 
     reason: str
+    alarming: bool = False
 
 
 class SearchAgain(NamedTuple):
@@ -243,7 +247,7 @@ class Synchronization:
         elif isinstance(message, Done):
             yield from self._done(message)
         else:
-            yield self._refresh_required()
+            yield self._refresh_required(message)
 
     def _entry(self, message: Entry) -> Iterator[Fact]:
         if message.state is State.DELETE:
@@ -324,12 +328,14 @@ class Synchronization:
             # may be named yet, so nothing is pruned before the end (RFC 4533, 3.3.2).
             self._prune = self._prunes(deletes=False)
 
-    def _refresh_required(self) -> Fact:
+    def _refresh_required(self, message: RefreshRequired) -> Fact:
         if self.refreshing and self.request.cookie is None:
             raise ProtocolError(
                 "the server answers a search without a cookie with e-syncRefreshRequired (4096): "
                 "its content synchronization is broken, or still being set up"
             )
+        if message.reason is not None:
+            return StartOver(message.reason, alarming=True)
         return StartOver("the server asks for it (e-syncRefreshRequired)")
 
     def _done(self, message: Done) -> Iterator[Fact]:

@@ -63,7 +63,7 @@ class Search:
         self._settle_at = 0.0
         self._connection = connection
         self._delivery = delivery
-        connection.search(mode, request.cookie)
+        connection.search(mode, request.cookie, request.dialect.refusal)
         delivery.create_store(str(connection.url))
         store = delivery.store
         self.sync = Synchronization(request, store, store.named)

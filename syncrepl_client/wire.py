@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 import ldap
 
+from .dialect import Refusal
 from .exceptions import ProtocolError
 from .messages import (
     Attributes,
@@ -283,13 +284,26 @@ def next_page(raw: RawResult) -> bytes:
     raise ProtocolError("the server ended a page without the paged results control (RFC 2696)")
 
 
-def decode_error(error: ldap.LDAPError) -> Optional[RefreshRequired]:
-    """Return the message that an error result stands for; None if it is an error indeed."""
+def decode_error(
+    error: ldap.LDAPError, refusal: Optional[Refusal] = None
+) -> Optional[RefreshRequired]:
+    """Return the message that an error result stands for; None if it is an error indeed.
+
+    Args:
+        error: what python-ldap made of the result.
+        refusal: how the server refuses a cookie; None where none was sent.
+    """
     details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     if details.get("msgtype") != ldap.RES_SEARCH_RESULT:
         return None
     if details.get("result") == REFRESH_REQUIRED:
         return RefreshRequired()
+    if (
+        refusal is not None
+        and details.get("result") == refusal.result
+        and refusal.text in details.get("info", "")
+    ):
+        return RefreshRequired(f"{refusal.reason} ({refusal.result}, {refusal.text!r})")
     return None
 
 

@@ -22,6 +22,7 @@ from tests.servers.scripted import (
     REFRESH_REQUIRED,
     SYNC_INFO,
     SYNC_STATE,
+    UNWILLING,
     Close,
     Item,
     Provider,
@@ -411,6 +412,90 @@ def test_refresh_required_without_end(required: Item, tmp_path: Path) -> None:
             assert contents(client) == before
         assert [search.cookie for search in provider.searches] == [b"c1", None]
     resume(tmp_path, None)
+
+
+# --- a cookie that is newer than the server
+
+NEWER = done(UNWILLING, sync_done=False, text="consumer state is newer than provider!")
+MODES = pytest.mark.parametrize("mode", [REFRESH_ONLY, PERSIST])
+
+
+@MODES
+def test_a_server_put_back_in_time(
+    mode: SyncreplMode, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare("resumed", tmp_path)
+    recorder = Recorder()
+    with (
+        Provider([NEWER], [person(1, "older"), person(3), refresh_delete(b"c0")]) as provider,
+        follow(provider, tmp_path, recorder, mode) as client,
+    ):
+        recorder.mirror = contents(client)
+        while client.poll(10) and not recorder.of("refresh_done"):
+            pass
+        assert contents(client) == recorder.mirror
+        assert client.store.origin.cookie == b"c0"
+        assert [search.cookie for search in provider.searches] == [b"c1", None]
+    assert recorder.changes == [("change", NAMES[1]), ("add", NAMES[3]), ("delete", NAMES[2])]
+    (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert "restored from a backup" in warning.getMessage()
+
+
+def test_a_cookie_that_is_newer_is_given_up_for_good(tmp_path: Path) -> None:
+    """The server takes it again after its next write, and tells of no delete before that."""
+    prepare("resumed", tmp_path)
+    with (
+        Provider([NEWER], [person(1), Close()]) as provider,
+        follow(provider, tmp_path, Recorder()) as client,
+        pytest.raises(ldap.SERVER_DOWN),
+    ):
+        client.run()
+    resume(tmp_path, None)
+
+
+@pytest.mark.parametrize("kind", ["389", "other"])
+def test_other_servers_may_be_unwilling(kind: str, tmp_path: Path) -> None:
+    first = [person(1), done(cookie=b"c1")]
+    with Provider(first, [NEWER], kind=kind) as provider:
+        with follow(provider, tmp_path, Recorder(), REFRESH_ONLY) as client:
+            client.run()
+        with (
+            follow(provider, tmp_path, Recorder(), REFRESH_ONLY) as client,
+            pytest.raises(ldap.UNWILLING_TO_PERFORM),
+        ):
+            client.run()
+        assert [search.cookie for search in provider.searches] == [None, b"c1"]
+
+
+def test_without_a_cookie_no_cookie_is_refused(tmp_path: Path) -> None:
+    with (
+        Provider([NEWER]) as provider,
+        follow(provider, tmp_path, Recorder()) as client,
+        pytest.raises(ldap.UNWILLING_TO_PERFORM),
+    ):
+        client.run()
+
+
+# --- a refresh that can't be trusted alone
+
+
+@pytest.mark.parametrize(("kind", "asked"), [("openldap", 3), ("389", 1), ("other", 1)])
+def test_refresh_only_is_asked_for_where_it_holds(kind: str, asked: int, tmp_path: Path) -> None:
+    """OpenLDAP leaves out of a refreshOnly what changes meanwhile; it seems deleted then."""
+    end = refresh_delete(b"c1") if asked == 3 else done(cookie=b"c1")
+    recorder = Recorder()
+    with (
+        Provider([person(1), end, person(2)], kind=kind) as provider,
+        follow(provider, tmp_path, recorder, REFRESH_ONLY) as client,
+    ):
+        client.run()
+        assert client.store.origin.cookie == b"c1"
+        assert not client.poll(0)
+        assert [search.mode for search in provider.searches] == [asked]
+        if asked == 3:
+            provider.heard.wait("abandon")
+    assert recorder.changes == [("add", NAMES[1])]
+    assert recorder.kinds.count("refresh_done") == 1
 
 
 def test_an_interrupted_start_over_is_taken_up_again(tmp_path: Path) -> None:

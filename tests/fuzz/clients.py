@@ -55,7 +55,7 @@ class Pretended:
     def read_operational_names(self, root_dse: Mapping[str, list[bytes]]) -> frozenset[str]:
         return frozenset(("entrydn",))
 
-    def search(self, mode: SyncreplMode, cookie: bytes | None) -> None:
+    def search(self, mode: SyncreplMode, cookie: bytes | None, refusal: Any) -> None:
         self.searches.append(cookie)
         self._searching = True
 

@@ -43,7 +43,12 @@ def test_quirks() -> None:
         for dialect in DIALECTS
     }
     assert quirks == {
-        "OpenLDAP": {"merges_cookies": True, "silence_means_gone": True},
+        "OpenLDAP": {
+            "merges_cookies": True,
+            "silence_means_gone": True,
+            "refresh_only_races": True,
+            "refusal": OPENLDAP.refusal,
+        },
         "389-ds": {
             "resume_ignores_selection": True,
             "resume_misses_leavers": True,

@@ -20,7 +20,7 @@ from syncrepl_client.messages import (
     RefreshRequired,
     State,
 )
-from syncrepl_client.protocol import TRANSITIONS
+from syncrepl_client.protocol import TRANSITIONS, StartOver
 from tests.unit.driver import (
     Driver,
     csn,
@@ -469,6 +469,15 @@ def test_refresh_required_on_resume(start: Phase) -> None:
     assert driver.names == ["cn=1", "cn=2"]
     driver.search(afresh=True)
     assert driver.feed(entry(2), done(deletes=False)) == ["delete cn=1", "refresh done", "over"]
+
+
+def test_a_refused_cookie_is_alarming() -> None:
+    driver = Driver()
+    driver.initial(entry(1))
+    driver.search()
+    assert driver.sync is not None
+    facts = list(driver.sync.receive(RefreshRequired("put back in time")))
+    assert facts == [StartOver("put back in time", alarming=True)]
 
 
 def test_refresh_required_without_a_cookie() -> None:

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from syncrepl_client import wire
+from syncrepl_client.dialect import DS389, OPENLDAP, OTHER, Refusal
 from syncrepl_client.exceptions import ProtocolError
 from syncrepl_client.messages import (
     Done,
@@ -442,6 +443,36 @@ def failed(kind: type[ldap.LDAPError], result: int, **more: Any) -> ldap.LDAPErr
 
 def test_refresh_required() -> None:
     assert wire.decode_error(failed(ldap.LDAPError, 4096)) == RefreshRequired()
+
+
+NEWER = "consumer state is newer than provider!"
+
+
+def test_a_refused_cookie() -> None:
+    error = failed(ldap.UNWILLING_TO_PERFORM, 53, info=NEWER)
+    message = wire.decode_error(error, OPENLDAP.refusal)
+    assert message is not None
+    assert "restored from a backup" in str(message.reason)
+    assert NEWER in str(message.reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "refusal"),
+    [
+        (failed(ldap.UNWILLING_TO_PERFORM, 53, info=NEWER), None),
+        (failed(ldap.UNWILLING_TO_PERFORM, 53, info=NEWER), DS389.refusal),
+        (failed(ldap.UNWILLING_TO_PERFORM, 53, info=NEWER), OTHER.refusal),
+        (failed(ldap.UNWILLING_TO_PERFORM, 53, info="something else"), OPENLDAP.refusal),
+        (failed(ldap.UNWILLING_TO_PERFORM, 53), OPENLDAP.refusal),
+        (failed(ldap.BUSY, 51, info=NEWER), OPENLDAP.refusal),
+        (
+            ldap.UNWILLING_TO_PERFORM({"msgtype": ldap.RES_BIND, "result": 53, "info": NEWER}),
+            OPENLDAP.refusal,
+        ),
+    ],
+)
+def test_what_refuses_no_cookie(error: ldap.LDAPError, refusal: Refusal | None) -> None:
+    assert wire.decode_error(error, refusal) is None
 
 
 @pytest.mark.parametrize(
