@@ -8,11 +8,14 @@ LDAP URL and a data path, and call ``poll()``.
 from . import callbacks, exceptions
 from .changes import Change, ChangeKind, Phase
 from .client import Syncrepl
+from .credentials import PasswordFile, PasswordVariable
 from .modes import SyncreplMode
 
 __all__ = [
     "Change",
     "ChangeKind",
+    "PasswordFile",
+    "PasswordVariable",
     "Phase",
     "Syncrepl",
     "SyncreplMode",

@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Any, Optional, Union
 
 import ldap
-import ldapurl
 
-from . import callbacks, dialect, dn, url, wire
+from . import callbacks, dialect, dn, transport, url, wire
 from .attributes import Selection
-from .connection import Connection, Waker
+from .connection import Waker, open_first
+from .credentials import Credentials, Password
 from .dialect import Dialect
 from .exceptions import (
     ClosedError,
@@ -64,12 +64,14 @@ class Syncrepl:
         data_path: str,
         callback: Any,
         mode: SyncreplMode,
-        ldap_url: Union[str, ldapurl.LDAPUrl, None] = None,
+        ldap_url: Optional[url.Urls] = None,
         starttls: bool = False,
         *,
         store: Union[str, Store] = "sqlite",
         options: Optional[Mapping[int, Any]] = None,
-        password: Optional[str] = None,
+        password: Optional[Password] = None,
+        sasl_user: Optional[str] = None,
+        authzid: Optional[str] = None,
     ) -> None:
         """Connect, start TLS, bind, call ``bind_complete`` and start the search.
 
@@ -80,18 +82,31 @@ class Syncrepl:
             mode: whether to end after the refresh, or to go on.
             ldap_url: server, search base, attributes, scope and filter; None for the URL
                 that the store remembers.  The extensions ``bindname`` and ``X-BINDPW`` bind:
-                a DN with a password, or the SASL mechanism GSSAPI or EXTERNAL.
-            starttls: start TLS before anything else; fails where the server won't.
+                a DN with a password, or a SASL mechanism: GSSAPI, EXTERNAL, SCRAM-SHA-1,
+                SCRAM-SHA-256 (``-PLUS`` too, where libldap is set up for channel binding).
+                Several servers: a list of URLs, or a str with blanks between them; the
+                first that lets us in is used.  After the first URL, scheme and host are
+                enough.
+            starttls: start TLS before anything else; fails where the server won't.  Not sent
+                to an ``ldaps:`` server, which speaks TLS already.
             store: ``"sqlite"``, ``"shelve"``, ``"memory"``, or a store of your own.
             options: values for ``LDAPObject.set_option``, e.g. ``ldap.OPT_X_TLS_CACERTFILE``.
-            password: for a simple bind, where the URL has none.
+            password: for a simple bind or SCRAM, where the URL has none: the password, a
+                :class:`~syncrepl_client.PasswordFile`,
+                :class:`~syncrepl_client.PasswordVariable`, or a function without arguments
+                that returns it.  The last three are asked anew at every bind.
+            sasl_user: the user name of SCRAM, as the server's SASL knows it.
+            authzid: with SASL, whom to act as: ``dn:`` and a DN, or ``u:`` and a name
+                (RFC 4513, 5.2.1.8), if the server lets the one who binds.
 
         Raises:
             ConfigurationError: an argument can't be used.
             LDAPUrlConflict: the store follows another search.
             StoreError: the data store can't be opened.
             SyncUnsupported: the server doesn't know RFC 4533.
-            ldap.LDAPError: whatever the connection met.
+            ldap.LDAPError: whatever the connection met; of several servers, what the most
+                telling one said, and in its ``info`` what each did.
+            Exception: whatever a function given as password raised.
         """
         if not isinstance(mode, SyncreplMode):
             raise ConfigurationError(f"mode is a SyncreplMode, not {mode!r}")
@@ -108,19 +123,27 @@ class Syncrepl:
         with contextlib.ExitStack() as undo:
             self.store = open_store(store, data_path)
             undo.callback(self.store.close)
-            self._url = self._choose_url(given, password)
+            self._url = self._choose_url(given)
+            credentials = Credentials.choose(self._url, password, sasl_user, authzid)
+            options = options or {}
+            transport.warn_of_risks(self._url, credentials, starttls=starttls, options=options)
             self._waker = Waker()
             undo.callback(self._waker.close)
-            self._connection = Connection(
-                self._url, self._waker, starttls=starttls, options=options or {}
+            self._connection = open_first(
+                self._url,
+                self._waker,
+                credentials=credentials,
+                starttls=starttls,
+                options=options,
             )
+            self._url = self._connection.url
             undo.callback(self._connection.close)
             self.callback.bind_complete(self._connection.ldap)
             self._learn_server()
             self._begin_search()
             undo.pop_all()
 
-    def _choose_url(self, given: Optional[url.SearchUrl], password: Optional[str]) -> url.SearchUrl:
+    def _choose_url(self, given: Optional[url.SearchUrl]) -> url.SearchUrl:
         stored = self.store.origin.url if self.store.exists else None
         if given is None:
             if stored is None:
@@ -130,7 +153,7 @@ class Syncrepl:
             given = url.parse(stored)
         elif stored is not None:
             given.check_same_search(url.parse(stored))
-        return given.with_password(password)
+        return given
 
     def _learn_server(self) -> None:
         root_dse = self._connection.read_root_dse()
