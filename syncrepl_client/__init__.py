@@ -8,6 +8,7 @@ LDAP URL and a data path, and call ``poll()``.
 from . import callbacks, exceptions
 from .changes import Change, ChangeKind, Phase
 from .client import Syncrepl
+from .credentials import PasswordFile, PasswordVariable
 from .modes import SyncreplMode
 from .verification import Difference, DifferenceKind
 
@@ -16,6 +17,8 @@ __all__ = [
     "ChangeKind",
     "Difference",
     "DifferenceKind",
+    "PasswordFile",
+    "PasswordVariable",
     "Phase",
     "Syncrepl",
     "SyncreplMode",

@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Any, Optional, Union
 
 import ldap
-import ldapurl
 
-from . import callbacks, dn, guard, retry, server, url, verification
+from . import callbacks, dn, guard, retry, server, transport, url, verification
 from .attributes import Selection
 from .backoff import Backoff
-from .connection import Connection
+from .connection import Connection, open_first
+from .credentials import Credentials, Password
 from .delivery import Delivery, OnCallbackError
 from .exceptions import (
     ClosedError,
@@ -61,12 +61,14 @@ class Syncrepl:
         data_path: str,
         callback: Any,
         mode: SyncreplMode,
-        ldap_url: Union[str, ldapurl.LDAPUrl, None] = None,
+        ldap_url: Optional[url.Urls] = None,
         starttls: bool = False,
         *,
         store: Union[str, Store] = "sqlite",
         options: Optional[Mapping[int, Any]] = None,
-        password: Optional[str] = None,
+        password: Optional[Password] = None,
+        sasl_user: Optional[str] = None,
+        authzid: Optional[str] = None,
         reconnect: Union[bool, Backoff, None] = None,
         heartbeat: Optional[float] = HEARTBEAT_SECONDS,
         reconcile_every: Optional[float] = None,
@@ -82,11 +84,22 @@ class Syncrepl:
             mode: whether to end after the refresh, or to go on.
             ldap_url: server, search base, attributes, scope and filter; None for the URL
                 that the store remembers.  The extensions ``bindname`` and ``X-BINDPW`` bind:
-                a DN with a password, or the SASL mechanism GSSAPI or EXTERNAL.
-            starttls: start TLS before anything else; fails where the server won't.
+                a DN with a password, or a SASL mechanism: GSSAPI, EXTERNAL, SCRAM-SHA-1,
+                SCRAM-SHA-256 (``-PLUS`` too, where libldap is set up for channel binding).
+                Several servers: a list of URLs, or a str with blanks between them; the
+                first that lets us in is used.  After the first URL, scheme and host are
+                enough.
+            starttls: start TLS before anything else; fails where the server won't.  Not sent
+                to an ``ldaps:`` server, which speaks TLS already.
             store: ``"sqlite"``, ``"shelve"``, ``"memory"``, or a store of your own.
             options: values for ``LDAPObject.set_option``, e.g. ``ldap.OPT_X_TLS_CACERTFILE``.
-            password: for a simple bind, where the URL has none.
+            password: for a simple bind or SCRAM, where the URL has none: the password, a
+                :class:`~syncrepl_client.PasswordFile`,
+                :class:`~syncrepl_client.PasswordVariable`, or a function without arguments
+                that returns it.  The last three are asked anew at every bind.
+            sasl_user: the user name of SCRAM, as the server's SASL knows it.
+            authzid: with SASL, whom to act as: ``dn:`` and a DN, or ``u:`` and a name
+                (RFC 4513, 5.2.1.8), if the server lets the one who binds.
             reconnect: whether ``poll()`` rides over lost connections and other errors that
                 pass, and with which delays; None: in the mode REFRESH_AND_PERSIST only.  The
                 constructor never waits: it raises what its first attempt meets.
@@ -106,7 +119,9 @@ class Syncrepl:
             LDAPUrlConflict: the store follows another search.
             StoreError: the data store can't be opened.
             SyncUnsupported: the server doesn't know RFC 4533.
-            ldap.LDAPError: whatever the connection met.
+            ldap.LDAPError: whatever the connection met; of several servers, what the most
+                telling one said, and in its ``info`` what each did.
+            Exception: whatever a function given as password raised.
         """
         if not isinstance(mode, SyncreplMode):
             raise ConfigurationError(f"mode is a SyncreplMode, not {mode!r}")
@@ -127,17 +142,21 @@ class Syncrepl:
             self.store = open_store(store, data_path)
             undo.callback(self.store.close)
             self._delivery = Delivery(self.store, usable, on_callback_error)
-            self._url = self._choose_url(given, password)
+            self._url = self._choose_url(given)
+            self._credentials = Credentials.choose(self._url, password, sasl_user, authzid)
+            self._starttls, self._options = starttls, options or {}
+            transport.warn_of_risks(
+                self._url, self._credentials, starttls=starttls, options=self._options
+            )
             self._waker = Waker()
             undo.callback(self._waker.close)
-            self._starttls, self._options = starttls, options or {}
             self._link = Link(self._connect, self._waker, backoff)
             undo.callback(self._link.close)
             self._welcome()
             self._begin_search()
             undo.pop_all()
 
-    def _choose_url(self, given: Optional[url.SearchUrl], password: Optional[str]) -> url.SearchUrl:
+    def _choose_url(self, given: Optional[url.SearchUrl]) -> url.SearchUrl:
         stored = self.store.origin.url if self.store.exists else None
         if given is None:
             if stored is None:
@@ -147,25 +166,27 @@ class Syncrepl:
             given = url.parse(stored)
         elif stored is not None:
             given.check_same_search(url.parse(stored))
-        return given.with_password(password)
+        return given
 
     # --- the connection
 
     def _connect(self, turn: int) -> Peer:
         connection = self._connect_to(turn)
         try:
-            return connection, server.probe(connection, self._url)
+            return connection, server.probe(connection, connection.url)
         except BaseException:
             connection.close()
             raise
 
     def _connect_to(self, turn: int) -> Connection:
-        return Connection(
+        return open_first(
             self._url,
             self._waker,
+            credentials=self._credentials,
             starttls=self._starttls,
             options=self._options,
             heartbeat=self._heartbeat,
+            start=turn,
         )
 
     @property

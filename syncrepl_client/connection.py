@@ -6,13 +6,14 @@ would go unheard.  The socket is non-blocking, Python waits on its descriptor an
 wake-up socket, and libldap is asked for what has arrived, with timeout 0.
 """
 
-import errno
+import contextlib
 import logging
 import math
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import ldap
 import ldap.ldapobject
@@ -20,7 +21,8 @@ import ldap.sasl
 from ldap.controls import RequestControl
 from ldap.extop import ExtendedRequest
 
-from . import wire
+from . import transport, wire
+from .credentials import Credentials
 from .dialect import Refusal
 from .exceptions import ConfigurationError, ProtocolError, Stopped, SyncUnsupported
 from .heartbeat import Heartbeat
@@ -35,43 +37,62 @@ _ROOT_DSE = (
     "objectClass", "vendorName", "vendorVersion", "namingContexts", "subschemaSubentry",
     "supportedControl", "supportedExtension", "firstChangeNumber", "lastChangeNumber",
 )  # fmt: skip
-_ANSWER_SECONDS = 60.0
-"""How long the server may take to answer StartTLS, a bind, or a read of its root DSE."""
 _SILENCE_SECONDS = 300.0
 """How long an ordinary search may bring nothing: a server may look through a lot before."""
-_DEFAULTS = {
-    ldap.OPT_PROTOCOL_VERSION: ldap.VERSION3,
-    ldap.OPT_DEREF: ldap.DEREF_NEVER,  # RFC 4533, 3.5.2
-    ldap.OPT_REFERRALS: ldap.OPT_OFF,
-    # Even a poll(2) without a wait is interrupted by a signal that is pending; without this
-    # libldap takes that for the end of the connection.
-    ldap.OPT_RESTART: ldap.OPT_ON,
-    ldap.OPT_NETWORK_TIMEOUT: 30.0,
-    ldap.OPT_TIMEOUT: _ANSWER_SECONDS,
-    ldap.OPT_X_TLS_REQUIRE_CERT: ldap.OPT_X_TLS_DEMAND,
-}
-
 _REFUSALS = (
     ldap.PROTOCOL_ERROR, ldap.UNWILLING_TO_PERFORM, ldap.INSUFFICIENT_ACCESS,
     ldap.INAPPROPRIATE_AUTH, ldap.STRONG_AUTH_REQUIRED, ldap.CONFIDENTIALITY_REQUIRED,
 )  # fmt: skip
-_UNREACHABLE = (
-    errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.ENOENT,
-)  # fmt: skip
 
 
-def _hint_at_certificate(error: ldap.LDAPError) -> None:
-    """Say what libldap does not: that the trouble may be the certificate."""
-    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-    if details.get("errno") not in _UNREACHABLE:
-        details["info"] = (
-            f"{details.get('info', 'TLS failed')}; is the server's certificate made out for this "
-            "host, valid, and signed by an authority in OPT_X_TLS_CACERTFILE or the system's list?"
-        )
+def open_first(
+    url: SearchUrl,
+    waker: Waker,
+    *,
+    credentials: Credentials,
+    starttls: bool,
+    options: Mapping[int, Any],
+    heartbeat: Optional[float] = None,
+    start: int = 0,
+) -> "Connection":
+    """Return a bound connection to the first of the URL's servers that lets us in.
+
+    Each is tried once, in their order, from number *start* on (modulo their number).  Wrong
+    credentials too are no reason to end: a new password may not have reached one replica yet.
+
+    Raises:
+        ConfigurationError: an option can't be set, or there is no password; no other server
+            is tried.
+        Exception: what the password's source raised, unchanged; likewise.
+        ldap.LDAPError: no server lets us in.  Of several it is INVALID_CREDENTIALS if one said
+            that, then what another said that could be reached, then the last; its ``info``
+            tells what each said.
+    """
+    failures: list[tuple[str, ldap.LDAPError]] = []
+    for number in range(len(url.servers)):
+        server = url.servers[(start + number) % len(url.servers)]
+        try:
+            connection = Connection(
+                url.at(server), waker, starttls=starttls, options=options, heartbeat=heartbeat
+            )
+        except ldap.LDAPError as error:
+            failures.append((server, error))
+            continue
+        with contextlib.ExitStack() as undo:
+            undo.callback(connection.close)
+            password = credentials.password()  # what this raises is not the server's doing
+            undo.pop_all()
+        try:
+            connection.bind(credentials, password)
+        except ldap.LDAPError as error:
+            failures.append((server, error))
+        else:
+            return connection
+    raise transport.most_telling(failures)
 
 
 class Connection:
-    """A bound connection on which one search at a time goes on.
+    """A connection on which one search at a time goes on; :meth:`bind` comes first.
 
     Attributes:
         ldap: the python-ldap ``LDAPObject``.
@@ -87,7 +108,13 @@ class Connection:
         options: Mapping[int, Any],
         heartbeat: Optional[float] = None,
     ) -> None:
-        """Connect, start TLS and bind.
+        """Prepare the connection, and start TLS; without StartTLS, bind() connects.
+
+        Args:
+            url: where to, at ``url.server``.
+            waker: what ends a wait.
+            starttls: start TLS, or fail; not sent where the server is an ``ldaps:`` one.
+            options: for ``set_option``, over the defaults of :mod:`.transport`.
 
         Args:
             url: where to, and as whom.
@@ -99,7 +126,7 @@ class Connection:
 
         Raises:
             ConfigurationError: an option can't be set.
-            ldap.LDAPError: the server can't be reached, is not to be trusted, or refuses.
+            ldap.LDAPError: the server can't be reached, is not to be trusted, or refuses TLS.
         """
         self.url = url
         self._waker = waker
@@ -107,45 +134,95 @@ class Connection:
         self._question: Optional[int] = None
         self._heartbeat = Heartbeat(heartbeat, time.monotonic())
         self._refusal: Optional[Refusal] = None
+        self._encrypted = starttls or transport.is_tls(url.server)
         self.ldap = ldap.initialize(url.server)
-        try:
+        with self._opening("StartTLS"):
             self._set_options(options)
-            if starttls:
-                self.ldap.start_tls_s()
-            self._bind()
+            if starttls and not transport.is_tls(url.server):
+                self._start_tls()
+
+    @contextlib.contextmanager
+    def _opening(self, what: str) -> Iterator[None]:
+        """Close the connection if *what* fails, and explain why."""
+        try:
+            yield
         except ldap.TIMEOUT:
             self.close()
-            raise self._timed_out("StartTLS or bind") from None
+            raise self._timed_out(what) from None
         except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR) as error:
             self.close()
-            if starttls or url.server.startswith("ldaps:"):
-                _hint_at_certificate(error)
+            if self._encrypted:
+                transport.hint_at_certificate(error)
             raise
         except BaseException:
             self.close()
             raise
 
     def _set_options(self, options: Mapping[int, Any]) -> None:
-        for option, value in {**_DEFAULTS, **options}.items():
+        for option, value in transport.effective_options(options).items():
             try:
                 self.ldap.set_option(option, value)
             except (ldap.LDAPError, ValueError, TypeError) as error:
                 raise ConfigurationError(
                     f"the LDAP option {option} can't be set: {error}"
                 ) from error
-        # TLS options of one connection take effect with a new context only.
-        self.ldap.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
+        try:
+            # TLS options of one connection take effect with a new context only.
+            self.ldap.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
+        except (ldap.LDAPError, ValueError) as error:
+            raise ConfigurationError(
+                f"the TLS options can't be set ({error}): are the files of OPT_X_TLS_CACERTFILE, "
+                "OPT_X_TLS_CERTFILE and OPT_X_TLS_KEYFILE there, in PEM form, and is "
+                "OPT_X_TLS_CIPHER_SUITE one of this TLS library?"
+            ) from error
 
-    def _bind(self) -> None:
-        url = self.url
-        if url.mechanism == "EXTERNAL":
-            self.ldap.sasl_external_bind_s()
-        elif url.mechanism is not None:
-            self.ldap.sasl_non_interactive_bind_s(url.mechanism)
-        else:
-            # A bind, also an anonymous one, so that the connection exists from here on.
-            self.ldap.simple_bind_s(url.bindname or "", url.password or "")
-        os.set_blocking(self._descriptor(), False)
+    def _start_tls(self) -> None:
+        self.ldap.start_tls_s()
+        if not self.ldap.get_option(ldap.OPT_X_TLS_VERSION):
+            # Nothing is sent without TLS, whatever the answer was.
+            raise ldap.CONNECT_ERROR(
+                {"desc": "Connect error", "info": "StartTLS succeeded, and there is no TLS"}
+            )
+
+    def bind(self, credentials: Credentials, password: bytes) -> None:
+        """Bind, also as nobody, so that the connection exists from here on.
+
+        Args:
+            credentials: as whom, and how.
+            password: what ``credentials.password()`` gave now.
+
+        Raises:
+            ldap.LDAPError: the server can't be reached, is not to be trusted, or refuses; the
+                connection is closed.
+        """
+        with self._opening("the bind"):
+            if credentials.mechanism is None:
+                self.ldap.simple_bind_s(credentials.bindname or "", password)
+            else:
+                self._bind_by_sasl(credentials, credentials.mechanism, password)
+            self._limit_unacknowledged()
+            os.set_blocking(self._descriptor(), False)
+
+    def _bind_by_sasl(self, credentials: Credentials, mechanism: str, password: bytes) -> None:
+        answers: dict[int, Union[str, bytes]] = {ldap.sasl.CB_USER: credentials.authzid or ""}
+        if credentials.sasl_user is not None:
+            answers[ldap.sasl.CB_AUTHNAME] = credentials.sasl_user
+            answers[ldap.sasl.CB_PASS] = password
+        try:
+            self.ldap.sasl_interactive_bind_s("", ldap.sasl.sasl(answers, mechanism))
+        except (ldap.AUTH_UNKNOWN, ldap.AUTH_METHOD_NOT_SUPPORTED) as error:
+            transport.hint_at_mechanism(error, mechanism, self.url.server)
+            raise
+
+    def _limit_unacknowledged(self) -> None:
+        """Set TCP_USER_TIMEOUT where libldap has no option for it, and the system does."""
+        if transport.TCP_USER_TIMEOUT is not None or not hasattr(socket, "TCP_USER_TIMEOUT"):
+            return
+        with socket.socket(fileno=os.dup(self._descriptor())) as copy:
+            if copy.family != socket.AF_UNIX:
+                copy.setsockopt(
+                    socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, transport.UNACKNOWLEDGED_MS
+                )
 
     def _descriptor(self) -> int:
         descriptor: int = self.ldap.get_option(ldap.OPT_DESC)
@@ -176,7 +253,7 @@ class Connection:
             ldap.LDAPError: the connection is lost, or there was no answer in time.
         """
         message = self.ldap.extop(ExtendedRequest(wire.WHO_AM_I, None))
-        deadline = time.monotonic() + _ANSWER_SECONDS
+        deadline = time.monotonic() + transport.ANSWER_SECONDS
         while True:
             try:
                 # Of an extended response the C module tells name and value if asked to, last.
@@ -199,7 +276,7 @@ class Connection:
     def _read(self, base: str, filter: str, names: list[str]) -> dict[str, list[bytes]]:
         message = self.ldap.search_ext(base, ldap.SCOPE_BASE, filter, names)
         entries: dict[str, list[bytes]] = {}
-        deadline = time.monotonic() + _ANSWER_SECONDS
+        deadline = time.monotonic() + transport.ANSWER_SECONDS
         while True:
             raw = self._next(message)
             if raw is None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """LDAP URLs: what to follow, where, and as whom."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Optional, Union
 from urllib.parse import quote
@@ -11,7 +13,14 @@ import ldapurl
 from . import dn
 from .exceptions import LDAPUrlConflict, LDAPUrlError
 
-SASL_MECHANISMS = ("EXTERNAL", "GSSAPI")
+SASL_MECHANISMS = (
+    "EXTERNAL", "GSSAPI",
+    "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS",
+)  # fmt: skip
+_OTHER_MECHANISMS = (
+    "ANONYMOUS", "CRAM-MD5", "DIGEST-MD5", "GS2-KRB5", "GSS-SPNEGO", "LOGIN", "NTLM", "OAUTHBEARER",
+    "PLAIN", "SCRAM-SHA-224", "SCRAM-SHA-384", "SCRAM-SHA-512",
+)  # fmt: skip
 _SCOPES = {
     ldap.SCOPE_BASE: "base",
     ldap.SCOPE_ONELEVEL: "one",
@@ -19,20 +28,26 @@ _SCOPES = {
 }
 _SCHEMES = ("ldap", "ldaps", "ldapi")
 MATCH_ALL = "(objectClass=*)"
+_NEXT_URL = re.compile(r"\s+(?=ldap[si]?://)", re.IGNORECASE)
+
+OneUrl = Union[str, ldapurl.LDAPUrl]
+Urls = Union[OneUrl, Sequence[OneUrl]]
+"""One URL, or several for the same search: a sequence of them, or a str with blanks between."""
 
 
 @dataclass(frozen=True)
 class SearchUrl:
-    """An LDAP URL (RFC 4516), parsed and found usable.
+    """An LDAP URL (RFC 4516), or several with the same search, parsed and found usable.
 
     Attributes:
-        server: scheme and host, as ``ldap.initialize`` takes it.
+        server: scheme and host of the server at hand, as ``ldap.initialize`` takes it.
         base: the search base, as written.
         scope: ``ldap.SCOPE_BASE``, ``SCOPE_ONELEVEL`` or ``SCOPE_SUBTREE``.
         filter: the search filter.
         attributes: the attribute list; empty stands for all user attributes.
-        bindname: whom to bind as: a DN, ``GSSAPI``, ``EXTERNAL``, or None for anonymous.
-        password: for a simple bind; neither shown nor stored.
+        bindname: whom to bind as: a DN, a SASL mechanism, or None for anonymous.
+        password: the one in the URL; neither shown nor stored.
+        servers: all servers, in the order of the URLs; just ``server`` unless given.
     """
 
     server: str
@@ -42,10 +57,25 @@ class SearchUrl:
     attributes: tuple[str, ...]
     bindname: Optional[str] = None
     password: Optional[str] = field(default=None, repr=False, compare=False)
+    servers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.servers:
+            object.__setattr__(self, "servers", (self.server,))
+
+    def at(self, server: str) -> "SearchUrl":
+        """Return this URL with *server*, one of ``servers``, at hand.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        if server not in self.servers:
+            raise ValueError(f"{server} is none of {', '.join(self.servers)}")
+        return replace(self, server=server)
 
     @property
     def mechanism(self) -> Optional[str]:
-        """The SASL mechanism to bind with; None for a simple or anonymous bind."""
+        """The SASL mechanism to bind with, in upper case; None for a simple or anonymous bind."""
         name = (self.bindname or "").upper()
         return name if name in SASL_MECHANISMS else None
 
@@ -54,31 +84,19 @@ class SearchUrl:
         """Whether the filter matches every entry."""
         return self.filter.replace(" ", "").lower() == MATCH_ALL.lower()
 
-    def with_password(self, password: Optional[str]) -> "SearchUrl":
-        """Return this URL with *password*, unless it has one.
-
-        Raises:
-            LDAPUrlError: there is a bind DN, but no password; a server would take that for
-                an anonymous bind (RFC 4513, 5.1.2).
-        """
-        chosen = replace(self, password=self.password or password)
-        if chosen.bindname and not chosen.mechanism and not chosen.password:
-            raise LDAPUrlError(
-                f"bindname {chosen.bindname!r} without a password: give one in X-BINDPW or "
-                f"password=, or one of {', '.join(SASL_MECHANISMS)} as bindname"
-            )
-        return chosen
-
     def __str__(self) -> str:
-        """Return the URL without its password."""
+        """Return the URLs, without a password and with blanks between; ``parse`` reads them."""
+        first, *others = self.servers
         url = "{}/{}?{}?{}?{}".format(
-            self.server,
+            first,
             quote(self.base, safe="=,+"),
             ",".join(quote(name, safe="*+;") for name in self.attributes),
             _SCOPES[self.scope],
             quote(self.filter, safe="()=*&|!<>~:"),
         )
-        return f"{url}?bindname={quote(self.bindname, safe='=')}" if self.bindname else url
+        if self.bindname:
+            url += f"?bindname={quote(self.bindname, safe='=')}"
+        return " ".join([url, *others])
 
     def check_same_search(self, stored: "SearchUrl") -> None:
         """See that the store's search is this one.
@@ -88,69 +106,151 @@ class SearchUrl:
         """
         differing = [
             f"{name} ({theirs!r} there, {ours!r} asked for)"
-            for name, theirs, ours, equal in (
-                ("base", stored.base, self.base, dn.key(stored.base) == dn.key(self.base)),
-                ("scope", _SCOPES[stored.scope], _SCOPES[self.scope], stored.scope == self.scope),
-                ("filter", stored.filter, self.filter, stored.filter == self.filter),
-                ("attributes", stored.attributes, self.attributes,
-                 _list(stored.attributes) == _list(self.attributes)),
+            for name, theirs, ours in (
+                ("base", stored.base, self.base),
+                ("scope", _SCOPES[stored.scope], _SCOPES[self.scope]),
+                ("filter", stored.filter, self.filter),
+                ("attributes", stored.attributes, self.attributes),
             )
-            if not equal
-        ]  # fmt: skip
+            if name in self._differing(stored)
+        ]
         if differing:
             raise LDAPUrlConflict(
                 f"the store follows another search: {'; '.join(differing)}. "
                 "Use another data_path for this search, or the store's own URL (ldap_url=None)"
             )
 
+    def _differing(self, other: "SearchUrl") -> list[str]:
+        ours, theirs = self._search(), other._search()
+        return [name for name in ours if ours[name] != theirs[name]]
+
+    def _search(self) -> dict[str, object]:
+        return {
+            "base": dn.key(self.base),
+            "scope": self.scope,
+            "filter": self.filter,
+            "attributes": _list(self.attributes),
+        }
+
 
 def _list(attributes: tuple[str, ...]) -> frozenset[str]:
     return frozenset(name.lower() for name in attributes) or frozenset("*")
 
 
-def parse(url: Union[str, ldapurl.LDAPUrl]) -> SearchUrl:
+def parse(url: Urls) -> SearchUrl:
     """Return *url* parsed; a scope that is not there is ``base``, as RFC 4516 has it.
 
+    Of several URLs the first says what to search, and as whom.  The others say the same, or
+    scheme and host alone.
+
     Raises:
-        LDAPUrlError: it is not an LDAP URL, has no host or base, an unknown scope or a
-            critical extension that is not understood.
+        LDAPUrlError: one is not an LDAP URL, has no host or base, an unknown scope or a
+            critical extension that is not understood; or two say different things.
     """
+    urls = [_parse_one(each) for each in _split(url)]
+    if not urls:
+        raise LDAPUrlError("ldap_url is an empty list; it takes one LDAP URL at least")
+    search = _search(urls[0])
+    servers = [search.server]
+    for number, other in enumerate(urls[1:], 2):
+        if _is_server_only(other):
+            servers.append(_server(other))
+            continue
+        again = _search(other)
+        _check_agreement(search, again, number)
+        servers.append(again.server)
+    return replace(search, servers=tuple(dict.fromkeys(servers)))
+
+
+def _split(url: Urls) -> list[OneUrl]:
     if isinstance(url, str):
-        url = _parse_text(url)
-    elif not isinstance(url, ldapurl.LDAPUrl):
+        return list(_NEXT_URL.split(url))
+    if isinstance(url, (list, tuple)):
+        return [
+            part for each in url for part in (_split(each) if isinstance(each, str) else [each])
+        ]
+    return [url]  # type: ignore[list-item]  # what it is, is looked at next
+
+
+def _parse_one(url: OneUrl) -> ldapurl.LDAPUrl:
+    if isinstance(url, str):
+        return _parse_text(url)
+    if not isinstance(url, ldapurl.LDAPUrl):
         raise LDAPUrlError(
-            f"ldap_url is a str, an ldapurl.LDAPUrl or None, not {type(url).__name__}"
+            "ldap_url is a str, an ldapurl.LDAPUrl, a list of those or None, not "
+            f"{type(url).__name__}"
         )
-    parsed = url
-    extensions = _extensions(parsed)
-    if "@" in parsed.hostport and parsed.urlscheme != "ldapi":
+    return url
+
+
+def _is_server_only(url: ldapurl.LDAPUrl) -> bool:
+    return not (url.dn or url.attrs or url.filterstr or url.extensions) and url.scope is None
+
+
+def _check_agreement(first: SearchUrl, other: SearchUrl, number: int) -> None:
+    differing = first._differing(other)
+    if first.bindname != other.bindname:
+        differing.append("bindname")
+    if other.password not in (None, first.password):
+        differing.append("X-BINDPW")
+    if differing:
+        raise LDAPUrlError(
+            f"the URLs of ldap_url say different things: number {number} has another "
+            f"{', '.join(differing)} than the first; leave all but scheme and host out of it"
+        )
+
+
+def _server(url: ldapurl.LDAPUrl) -> str:
+    if "@" in url.hostport and url.urlscheme != "ldapi":
         raise LDAPUrlError(
             "ldap_url has an '@' in its host: LDAP URLs have no user part, use the extensions "
             "bindname and X-BINDPW"
         )
-    where = f"{parsed.urlscheme}://{parsed.hostport}/{parsed.dn}"
-    if parsed.urlscheme not in _SCHEMES:
+    where = _where(url)
+    if url.urlscheme not in _SCHEMES:
         raise LDAPUrlError(f"{where}: the scheme is one of {', '.join(_SCHEMES)}")
-    if not parsed.hostport and parsed.urlscheme != "ldapi":
+    if not url.hostport and url.urlscheme != "ldapi":
         raise LDAPUrlError(
-            f"{where}: no host; write {parsed.urlscheme}://HOST/BASE?ATTRS?SCOPE?FILTER"
+            f"{where}: no host; write {url.urlscheme}://HOST/BASE?ATTRS?SCOPE?FILTER"
         )
-    if not parsed.dn:
+    server = url.initializeUrl()
+    if any(character.isspace() or character == "," for character in server):
+        raise LDAPUrlError(
+            f"{where}: a blank or comma in the host; several servers are several URLs, with blanks "
+            "between them, and each begins with its scheme"
+        )
+    return server
+
+
+def _where(url: ldapurl.LDAPUrl) -> str:
+    return f"{url.urlscheme}://{url.hostport}/{url.dn}"
+
+
+def _search(url: ldapurl.LDAPUrl) -> SearchUrl:
+    extensions = _extensions(url)
+    server, where = _server(url), _where(url)
+    if not url.dn:
         raise LDAPUrlError(f"{where}: no search base; write ldap://HOST/dc=example,dc=com?...")
     try:
-        dn.key(parsed.dn)
+        dn.key(url.dn)
     except ValueError:
-        raise LDAPUrlError(f"{where}: the search base {parsed.dn!r} is not a DN") from None
-    scope = ldap.SCOPE_BASE if parsed.scope is None else parsed.scope
+        raise LDAPUrlError(f"{where}: the search base {url.dn!r} is not a DN") from None
+    scope = ldap.SCOPE_BASE if url.scope is None else url.scope
     if scope not in _SCOPES:
         raise LDAPUrlError(f"{where}: the scope is one of {', '.join(_SCOPES.values())}")
+    bindname = extensions.get("bindname")
+    if (bindname or "").upper() in _OTHER_MECHANISMS:
+        raise LDAPUrlError(
+            f"{where}: bindname {bindname} is a SASL mechanism that is not supported; there are "
+            f"{', '.join(SASL_MECHANISMS)}, or a DN and a password"
+        )
     return SearchUrl(
-        server=parsed.initializeUrl(),
-        base=parsed.dn,
+        server=server,
+        base=url.dn,
         scope=scope,
-        filter=parsed.filterstr or MATCH_ALL,
-        attributes=tuple(name.strip() for name in parsed.attrs or () if name.strip()),
-        bindname=extensions.get("bindname"),
+        filter=url.filterstr or MATCH_ALL,
+        attributes=tuple(name.strip() for name in url.attrs or () if name.strip()),
+        bindname=bindname,
         password=extensions.get("x-bindpw"),
     )
 

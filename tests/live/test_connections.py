@@ -346,7 +346,7 @@ def test_bad_urls(url: str, refused: Refused) -> None:
     assert isinstance(raised.value, ValueError)
 
 
-@pytest.mark.parametrize("url", [b"ldap://127.0.0.1/dc=x", 389, Path("/x"), ["ldap://x/dc=x"]])
+@pytest.mark.parametrize("url", [b"ldap://127.0.0.1/dc=x", 389, Path("/x"), {"ldap://x/dc=x"}])
 def test_urls_of_other_types(url: object, refused: Refused) -> None:
     refused(exceptions.LDAPUrlError, "ldap_url is a str", url=url)
 

@@ -9,8 +9,9 @@ import ldap
 import pytest
 
 from syncrepl_client import Syncrepl, url
-from syncrepl_client.connection import Connection
+from syncrepl_client.connection import open_first
 from syncrepl_client.cookie import change_number
+from syncrepl_client.credentials import Credentials
 from syncrepl_client.server import ServerFacts, last_change, probe
 from syncrepl_client.store import MemoryStore
 from syncrepl_client.waiting import Waker
@@ -63,9 +64,10 @@ class Followed:
             connection.modify_s(person_dn(number), change)
 
     def facts(self, user: int = 1) -> ServerFacts:
-        where = url.parse(self.url(user)).with_password(PASSWORD if user else None)
+        where = url.parse(self.url(user))
+        credentials = Credentials.choose(where, PASSWORD if user else None, None, None)
         waker = Waker()
-        connection = Connection(where, waker, starttls=False, options={})
+        connection = open_first(where, waker, credentials=credentials, starttls=False, options={})
         try:
             assert last_change(connection) == probe(connection, where).last_change
             return probe(connection, where)

@@ -13,19 +13,21 @@ NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"
 
 @dataclass(frozen=True)
 class Certificates:
-    """The files of one authority and the one server certificate it signed."""
+    """The files of one authority and of a server's certificate."""
 
     ca_file: Path
     cert_file: Path
     key_file: Path
 
 
-def make_certificates(directory: Path) -> Certificates:
-    """Make an authority and a certificate for localhost and 127.0.0.1."""
+def make_certificates(
+    directory: Path, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = 2
+) -> Certificates:
+    """Make an authority and a certificate for *names*, for so many days (-1: expired)."""
     openssl = find_program("openssl", "openssl")
     files = Certificates(directory / "ca.pem", directory / "server.pem", directory / "server.key")
     ca_key, request, extensions = (directory / name for name in ("ca.key", "server.csr", "san"))
-    extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n", encoding="ascii")
+    extensions.write_text(f"subjectAltName={names}\n", encoding="ascii")
     run(
         *(openssl, "req", "-x509", *NEW_KEY, "-days", "2", "-subj", "/CN=Throw-away CA"),
         *("-keyout", str(ca_key), "-out", str(files.ca_file)),
@@ -35,8 +37,19 @@ def make_certificates(directory: Path) -> Certificates:
         *("-keyout", str(files.key_file), "-out", str(request)),
     )
     run(
-        *(openssl, "x509", "-req", "-in", str(request), "-days", "2", "-CAcreateserial"),
+        *(openssl, "x509", "-req", "-in", str(request), "-days", str(days), "-CAcreateserial"),
         *("-CA", str(files.ca_file), "-CAkey", str(ca_key)),
         *("-extfile", str(extensions), "-out", str(files.cert_file)),
+    )
+    return files
+
+
+def make_self_signed(directory: Path) -> Certificates:
+    """Make an authority, and a certificate that it did not sign."""
+    files = make_certificates(directory)
+    run(
+        *(find_program("openssl", "openssl"), "req", "-x509", *NEW_KEY, "-days", "2"),
+        *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+        *("-keyout", str(files.key_file), "-out", str(files.cert_file)),
     )
     return files

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,6 +32,7 @@ class Slapd(Server):
         server_id: int | None = None,
         suffix: str = SUFFIX,
         tls: bool = False,
+        make_files: Callable[[Path], Certificates] = make_certificates,
         sizelimit: int | None = None,
         paged_total: int | None = None,
         extra_config: str = "",
@@ -40,6 +42,7 @@ class Slapd(Server):
         """Nothing is started yet: that is start(), or entering the context.
 
         sessionlog: how many deletes syncprov remembers; None: no session log.
+        make_files: makes the certificate that TLS uses, in a directory.
         sizelimit: entries that a search may return; None: all.
         paged_total: entries that a search may return page by page; None: as sizelimit.
         extra_config, extra_database: lines for the global and the database section.
@@ -57,6 +60,7 @@ class Slapd(Server):
         self._extra_config = extra_config
         self._extra_database = extra_database
         self._ldif = base_ldif(suffix) if ldif is None else ldif
+        self._make_files = make_files
         self._certificates: Certificates | None = None
         self.suffix = suffix
         self.root_dn = f"cn=admin,{suffix}"
@@ -90,7 +94,7 @@ class Slapd(Server):
         if APPARMOR_PROFILE.exists():
             self._slapd = shutil.copy(self._slapd, str(self.directory / "slapd"))
         if self.ldaps_url is not None:
-            self._certificates = make_certificates(self.directory)
+            self._certificates = self._make_files(self.directory)
         self._config_path.write_text(self._global_config() + self._database_config())
         self._load()
 

@@ -61,6 +61,12 @@ def test_parse(
         ("http://h/dc=x", "does not begin"),
         ("cldap://h/dc=x", "does not begin"),
         (" ldap://h/dc=x", "does not begin"),
+        ("ldap://h h/dc=x", "blank"),
+        ("ldap://h\th/dc=x", "blank"),
+        ("ldap://h\u2003ldap:/dc=x", "blank"),
+        ("ldap://h/dc=x????bindname=PLAIN,X-BINDPW=pw", "not supported"),
+        ("ldap://h/dc=x????bindname=digest-md5", "not supported"),
+        ("ldap://h/dc=x????bindname=SCRAM-SHA-512", "not supported"),
         ("ldap:///dc=x", "no host"),
         ("ldaps:///dc=x", "no host"),
         ("ldap://h", "no search base"),
@@ -104,10 +110,13 @@ def test_bad_ones(bad: Any, reason: str) -> None:
         ("x-bindpw=pw", None, "pw", None),
         ("bindname=GSSAPI", "GSSAPI", None, "GSSAPI"),
         ("bindname=external", "external", None, "EXTERNAL"),
+        ("bindname=SCRAM-SHA-1", "SCRAM-SHA-1", None, "SCRAM-SHA-1"),
+        ("bindname=scram-sha-256-plus,X-BINDPW=pw", "scram-sha-256-plus", "pw",
+         "SCRAM-SHA-256-PLUS"),
         ("bindname,X-BINDPW", None, None, None),
         ("bindname=,X-BINDPW=", None, None, None),
     ],
-)
+)  # fmt: skip
 def test_bindname(
     extensions: str, bindname: str | None, password: str | None, mechanism: str | None
 ) -> None:
@@ -122,19 +131,6 @@ def test_a_url_object_says_whom_to_bind_as() -> None:
     made.who, made.cred = "cn=a", "pw"
     parsed = parse(made)
     assert (parsed.bindname, parsed.password) == ("cn=a", "pw")
-
-
-def test_with_password() -> None:
-    simple = parse("ldap://h/dc=x????bindname=cn=a")
-    assert simple.with_password("pw").password == "pw"
-    with pytest.raises(LDAPUrlError, match="without a password"):
-        simple.with_password(None)
-    with pytest.raises(LDAPUrlError, match="without a password"):
-        simple.with_password("")
-    own = parse("ldap://h/dc=x????bindname=cn=a,X-BINDPW=own")
-    assert own.with_password("pw").password == own.with_password(None).password == "own"
-    for name in ("", "bindname=GSSAPI", "bindname=EXTERNAL"):
-        assert parse(f"ldap://h/dc=x????{name}").with_password(None).password is None
 
 
 # --- the password is shown to nobody
@@ -171,7 +167,13 @@ def test_the_password_is_not_shown() -> None:
         f"ldap://me:{SECRET}@h/dc=x",
         f"ldap://me:{SECRET}@h",
         f"ldap://h/dc=x????X-BINDPW={SECRET}".encode(),
-        (f"ldap://h/dc=x????X-BINDPW={SECRET}",),
+        {f"ldap://h/dc=x????X-BINDPW={SECRET}"},
+        [f"ldap://h/dc=x????X-BINDPW={SECRET}", f"ldap://h/dc=y????X-BINDPW={SECRET}"],
+        f"ldap://h/dc=x ldap://h/dc=x????X-BINDPW={SECRET}",
+        f"ldap://h/dc=x????X-BINDPW={SECRET} ldap://h/dc=x????X-BINDPW={SECRET}2",
+        [f"ldap://h/dc=x????X-BINDPW={SECRET}", b"ldap://h"],
+        ["ldap://h/dc=x", f"ldap://h/????X-BINDPW={SECRET}"],
+        ["ldap://h/dc=x", f"ldap://me:{SECRET}@h"],
         ldapurl.LDAPUrl(f"ldap:///dc=x????X-BINDPW={SECRET}"),
         ldapurl.LDAPUrl(urlscheme="x", hostport="h", dn="dc=x", cred=SECRET),
     ],
@@ -191,9 +193,6 @@ def test_the_password_is_not_in_conflicts() -> None:
     with pytest.raises(LDAPUrlConflict) as caught:
         parse(WITH_SECRET).check_same_search(parse(WITH_SECRET.replace("dc=x", "dc=y")))
     assert SECRET not in str(caught.value)
-    with pytest.raises(LDAPUrlError) as missing:
-        parse("ldap://h/dc=x????bindname=cn=a").with_password("")
-    assert SECRET not in str(missing.value)
 
 
 # --- the same search, or another
@@ -249,6 +248,133 @@ def test_no_attributes_are_all_attributes() -> None:
 )  # fmt: skip
 def test_matches_all(filter: str, matches: bool) -> None:
     assert parse(f"ldap://h/dc=x??sub?{filter}").matches_all is matches
+
+
+# --- several servers
+
+FULL = "ldap://a/dc=x?cn,mail?sub?(a=b)?bindname=cn=r"
+
+
+@pytest.mark.parametrize(
+    ("several", "servers"),
+    [
+        (FULL, ["ldap://a"]),
+        ([FULL], ["ldap://a"]),
+        (f"{FULL} ldap://b", ["ldap://a", "ldap://b"]),
+        (f"{FULL}  \t\nLDAPS://b:1636/", ["ldap://a", "ldaps://b:1636"]),
+        (f"{FULL} ldap://b/??", ["ldap://a", "ldap://b"]),
+        ([FULL, "ldap://b", "ldapi://%2Frun%2Fldapi"],
+         ["ldap://a", "ldap://b", "ldapi://%2Frun%2Fldapi"]),
+        ((FULL, ldapurl.LDAPUrl(hostport="b")), ["ldap://a", "ldap://b"]),
+        ([ldapurl.LDAPUrl(FULL), "ldap://b ldap://c"], ["ldap://a", "ldap://b", "ldap://c"]),
+        ([FULL, "ldap://b", "ldap://a"], ["ldap://a", "ldap://b"]),
+        ([FULL, "ldap://b/DC=X?MAIL,CN?sub?(a=b)?bindname=cn=r"], ["ldap://a", "ldap://b"]),
+        ([f"{FULL},X-BINDPW=pw", "ldap://b/dc=x?cn,mail?sub?(a=b)?bindname=cn=r,X-BINDPW=pw"],
+         ["ldap://a", "ldap://b"]),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_several_servers(several: Any, servers: list[str]) -> None:
+    parsed = parse(several)
+    assert list(parsed.servers) == servers
+    assert replace(parsed, servers=()) == parse(FULL)
+    assert " ".join([str(parse(FULL)), *servers[1:]]) == str(parsed)
+    assert parse(str(parsed)) == parsed
+    assert SECRET not in str(parsed)
+    parsed.check_same_search(parse(FULL))
+
+
+def test_at_another_server() -> None:
+    parsed = parse(f"{FULL},X-BINDPW=pw ldap://b ldaps://c")
+    there = parsed.at("ldaps://c")
+    assert (there.server, there.servers, there.password) == ("ldaps://c", parsed.servers, "pw")
+    assert str(there) == str(parsed)  # what the store remembers does not depend on who answers
+    assert there.at("ldap://a") == parsed
+    with pytest.raises(ValueError, match="ldap://d is none of ldap://a, ldap://b, ldaps://c"):
+        parsed.at("ldap://d")
+
+
+@pytest.mark.parametrize(
+    ("later", "named"),
+    [
+        ("ldap://b/dc=y?cn,mail?sub?(a=b)?bindname=cn=r", ["base"]),
+        ("ldap://b/dc=x?cn,mail?one?(a=b)?bindname=cn=r", ["scope"]),
+        ("ldap://b/dc=x?cn,mail??(a=b)?bindname=cn=r", ["scope"]),
+        ("ldap://b/dc=x?cn,mail?sub??bindname=cn=r", ["filter"]),
+        ("ldap://b/dc=x?cn?sub?(a=b)?bindname=cn=r", ["attributes"]),
+        ("ldap://b/dc=x?cn,mail?sub?(a=b)", ["bindname"]),
+        ("ldap://b/dc=x?cn,mail?sub?(a=b)?bindname=cn=R", ["bindname"]),
+        ("ldap://b/dc=x?cn,mail?sub?(a=b)?bindname=EXTERNAL", ["bindname"]),
+        ("ldap://b/dc=x?cn,mail?sub?(a=b)?bindname=cn=r,X-BINDPW=pw", ["X-BINDPW"]),
+        ("ldap://b/dc=y", ["base", "scope", "filter", "attributes", "bindname"]),
+    ],
+)
+@pytest.mark.parametrize("as_list", [False, True])
+def test_several_that_disagree(later: str, named: list[str], as_list: bool) -> None:
+    several = [FULL, "ldap://c", later] if as_list else f"{FULL} ldap://c {later}"
+    with pytest.raises(LDAPUrlError, match="number 3 has another") as caught:
+        parse(several)
+    said = str(caught.value).partition("another ")[2].partition(" than")[0]
+    assert said.split(", ") == named
+
+
+@pytest.mark.parametrize(
+    ("several", "reason"),
+    [
+        ([], "empty list"),
+        ((), "empty list"),
+        ("ldap://a ldap://b/dc=x", "no search base"),  # the first one says what to search
+        (["ldap://a/dc=x", ""], "does not begin"),
+        (["ldap://a/dc=x", "b"], "does not begin"),
+        (["ldap://a/dc=x", " ldap://b"], "does not begin"),
+        (["ldap://a/dc=x", None], "NoneType"),
+        (["ldap://a/dc=x", b"ldap://b"], "bytes"),
+        (["ldap://a/dc=x", ["ldap://b"]], "list"),
+        (["ldap://a/dc=x", "ldap://"], "no host"),
+        (["ldap://a/dc=x", "ldap:///"], "no host"),
+        (["ldap://a/dc=x", "ldap://b,ldap://c"], "comma in the host"),
+        (["ldap://a/dc=x", "ldap://b/??sub"], "no search base"),
+        (["ldap://a/dc=x", "ldap://b/????bindname=cn=a"], "no search base"),
+        (["ldap://a/dc=x", "ldap://b/????!x-other"], "critical"),
+        (["ldap://a/dc=x", ldapurl.LDAPUrl(urlscheme="http", hostport="b")], "scheme"),
+        ("ldap://a,ldap://b/dc=x", "comma in the host"),
+        ("ldap://a,b/dc=x", "comma in the host"),
+        (["ldap://a/dc=x", "ldap://b,c"], "comma in the host"),
+        ("ldap://a b/dc=x", "blank"),
+        ({"ldap://a/dc=x": 1}, "dict"),
+        (iter(["ldap://a/dc=x"]), "iterator"),
+    ],
+    ids=repr,
+)
+def test_bad_lists(several: Any, reason: str) -> None:
+    with pytest.raises(LDAPUrlError, match=reason):
+        parse(several)
+
+
+PIECES = st.sampled_from(
+    ["ldap://", "ldaps://b", " ", "\n", "ldap://a", "/", "/dc=x", "?", "??sub", "?(a=b)", ",",
+     "cn", "bindname=cn=a", f"X-BINDPW={SECRET}", "!", "@", "%20ldap://", "ldapi://%2F", "\u2003",
+     "[::1]"]
+)  # fmt: skip
+TEXTS = st.lists(PIECES, max_size=12).map("".join)
+
+
+@given(st.one_of(TEXTS, st.lists(TEXTS, max_size=4)), st.booleans())
+@example(f"ldap://a/dc=x????X-BINDPW={SECRET} ldap://b", False)
+@example([FULL, "ldap://a/dc=x%20ldap://b"], False)
+def test_any_pieces(several: Any, whole: bool) -> None:
+    """Whatever is put together: an error, or what can be remembered and read back."""
+    if whole:
+        several = [FULL, *([several] if isinstance(several, str) else several)]
+    try:
+        parsed = parse(several)
+    except LDAPUrlError:
+        return
+    assert parsed.server == parsed.servers[0]
+    assert len(set(parsed.servers)) == len(parsed.servers)
+    assert not any(character.isspace() for server in parsed.servers for character in server)
+    assert parse(str(parsed)) == replace(parsed, password=None)
+    assert all(str(parsed.at(server)) == str(parsed) for server in parsed.servers)
 
 
 # --- what a store remembers is read back

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
+from collections.abc import Mapping
+
 CB_USER: int
 CB_AUTHNAME: int
 CB_LANGUAGE: int
@@ -8,7 +10,7 @@ CB_NOECHOPROMPT: int
 CB_GETREALM: int
 
 class sasl:
-    def __init__(self, cb_value_dict: dict[int, str], mech: str) -> None: ...
+    def __init__(self, cb_value_dict: Mapping[int, str | bytes], mech: str) -> None: ...
 
 class cram_md5(sasl):
     def __init__(self, authc_id: str, password: str, authz_id: str = ...) -> None: ...

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a connection is to be like: options, warnings where it is not safe, clearer errors."""
+
+import errno
+import ipaddress
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import ldap
+
+from .credentials import Credentials
+from .url import SearchUrl
+
+logger = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 60.0
+"""How long the server may take to answer StartTLS, a bind, or a read of its root DSE."""
+UNACKNOWLEDGED_MS = 60_000
+"""How long, in milliseconds, what was sent may stay without TCP's acknowledgement."""
+TCP_USER_TIMEOUT = getattr(ldap, "OPT_TCP_USER_TIMEOUT", None)
+"""The option for that; None where python-ldap was built with a libldap before 2.5."""
+_TLS_1_2 = ldap.OPT_X_TLS_PROTOCOL_TLS1_2
+_UNREACHABLE = (
+    errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.ENOENT,
+)  # fmt: skip
+_DEFAULTS = {
+    ldap.OPT_PROTOCOL_VERSION: ldap.VERSION3,
+    ldap.OPT_DEREF: ldap.DEREF_NEVER,  # RFC 4533, 3.5.2
+    ldap.OPT_REFERRALS: ldap.OPT_OFF,
+    # Even a poll(2) without a wait is interrupted by a signal that is pending; without this
+    # libldap takes that for the end of the connection.
+    ldap.OPT_RESTART: ldap.OPT_ON,
+    ldap.OPT_NETWORK_TIMEOUT: 30.0,
+    ldap.OPT_TIMEOUT: ANSWER_SECONDS,
+    ldap.OPT_X_TLS_REQUIRE_CERT: ldap.OPT_X_TLS_DEMAND,
+    ldap.OPT_X_TLS_PROTOCOL_MIN: _TLS_1_2,
+    # A persistent search waits for days: a peer that is gone without a word is noticed within
+    # 30 + 3 * 10 seconds.
+    ldap.OPT_X_KEEPALIVE_IDLE: 30,
+    ldap.OPT_X_KEEPALIVE_PROBES: 3,
+    ldap.OPT_X_KEEPALIVE_INTERVAL: 10,
+    **({} if TCP_USER_TIMEOUT is None else {TCP_USER_TIMEOUT: UNACKNOWLEDGED_MS}),
+}
+_GNUTLS_DEFAULT = "NORMAL:%PROFILE_MEDIUM"  # 2048-bit RSA at least, like OpenSSL 3
+_VERSIONS = (
+    (ldap.OPT_X_TLS_PROTOCOL_TLS1_0, "TLS1.0"),
+    (ldap.OPT_X_TLS_PROTOCOL_TLS1_1, "TLS1.1"),
+    (ldap.OPT_X_TLS_PROTOCOL_TLS1_2, "TLS1.2"),
+)
+
+
+def effective_options(options: Mapping[int, Any]) -> dict[int, Any]:
+    """Return the values to set: the defaults, and what *options* has instead or besides."""
+    chosen = {**_DEFAULTS, **options}
+    if ldap.get_option(ldap.OPT_X_TLS_PACKAGE) == "GnuTLS":
+        # libldap with GnuTLS, Debian's, takes PROTOCOL_MIN and ignores it: TLS 1.1 was spoken
+        # with 2.5.13.  GnuTLS itself obeys its priority string.
+        suite = ldap.OPT_X_TLS_CIPHER_SUITE
+        given = chosen.get(suite) or ldap.get_option(suite) or _GNUTLS_DEFAULT
+        too_old = [name for version, name in _VERSIONS if version < _minimum(chosen)]
+        if too_old and isinstance(given, str):
+            chosen[suite] = "".join([given, *(f":-VERS-{name}" for name in too_old)])
+    return chosen
+
+
+def _minimum(options: Mapping[int, Any]) -> int:
+    value = options.get(ldap.OPT_X_TLS_PROTOCOL_MIN, _TLS_1_2)
+    return value if isinstance(value, int) else _TLS_1_2
+
+
+def is_tls(server: str) -> bool:
+    """Whether TLS is spoken with *server* from the first octet on."""
+    return server.startswith("ldaps:")
+
+
+def is_local(server: str) -> bool:
+    """Whether what is said to *server* stays on this machine."""
+    if server.startswith("ldapi:"):
+        return True
+    try:
+        host = urlsplit(server).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # another name, or none at all
+        return False
+
+
+def warn_of_risks(
+    url: SearchUrl, credentials: Credentials, *, starttls: bool, options: Mapping[int, Any]
+) -> None:
+    """Log a warning for each protection that was switched off, or is not there.
+
+    To be called once for a client, before it connects.
+    """
+    if starttls or any(map(is_tls, url.servers)):
+        if options.get(ldap.OPT_X_TLS_REQUIRE_CERT) in (ldap.OPT_X_TLS_NEVER, ldap.OPT_X_TLS_ALLOW):
+            logger.warning(
+                "OPT_X_TLS_REQUIRE_CERT accepts any certificate: whoever is in between can read "
+                "along, and change what %s says",
+                " ".join(url.servers),
+            )
+        if _minimum(options) < _TLS_1_2:
+            logger.warning("OPT_X_TLS_PROTOCOL_MIN allows versions before TLS 1.2 (RFC 8996)")
+    if credentials.shows_password and not starttls:
+        clear = [each for each in url.servers if not is_tls(each) and not is_local(each)]
+        if clear:
+            logger.warning(
+                "the password of %s crosses the network in clear to %s: use starttls=True, "
+                "or ldaps://",
+                credentials.bindname,
+                " ".join(clear),
+            )
+
+
+# --- errors that say more
+
+
+def _details(error: ldap.LDAPError) -> dict[str, Any]:
+    return error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+
+
+def hint_at_certificate(error: ldap.LDAPError) -> None:
+    """Say what libldap does not: that the trouble may be the certificate."""
+    details = _details(error)
+    if details.get("errno") not in _UNREACHABLE:
+        details["info"] = (
+            f"{details.get('info', 'TLS failed')}; is the server's certificate made out for this "
+            "host, valid, and signed by an authority in OPT_X_TLS_CACERTFILE or the system's list? "
+            "Does it speak TLS 1.2 or later?"
+        )
+
+
+def hint_at_mechanism(error: ldap.LDAPError, mechanism: str, server: str) -> None:
+    """Say which side lacks the SASL mechanism."""
+    details = _details(error)
+    if isinstance(error, ldap.AUTH_METHOD_NOT_SUPPORTED):
+        hint = f"the server at {server} has no SASL mechanism {mechanism} for this connection"
+    elif mechanism.endswith("-PLUS"):
+        hint = (
+            f"{mechanism} wants TLS, a libsasl that has it, and channel binding: SASL_CBINDING "
+            "tls-endpoint in ldap.conf, or LDAPSASL_CBINDING in the environment"
+        )
+    else:
+        hint = (
+            f"libsasl on this machine has no mechanism {mechanism} for {server} (the packages of "
+            "Debian are libsasl2-modules and libsasl2-modules-gssapi-mit)"
+        )
+    details["info"] = f"{details.get('info', '')}; {hint}".lstrip("; ")
+
+
+def most_telling(failures: Sequence[tuple[str, ldap.LDAPError]]) -> ldap.LDAPError:
+    """Return the error to raise for *failures*: pairs of a server and what it met, at least one.
+
+    It is INVALID_CREDENTIALS if there is one, else one of a server that could be reached, else
+    the last.  Of several servers, its ``info`` tells what each said.
+    """
+    errors = [error for _, error in failures]
+    unreached = (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT)
+    answers = [error for error in errors if not isinstance(error, unreached)]
+    refusals = [error for error in errors if isinstance(error, ldap.INVALID_CREDENTIALS)]
+    chosen = (refusals or answers or errors)[-1]
+    if len(failures) > 1:
+        said = "; ".join(f"{server} said: {_described(error)}" for server, error in failures)
+        _details(chosen)["info"] = f"none of {len(failures)} servers let us in: {said}"
+    return chosen
+
+
+def _described(error: ldap.LDAPError) -> str:
+    details = _details(error)
+    words = [str(details[name]) for name in ("desc", "info") if details.get(name)]
+    return ", ".join(words) or type(error).__name__
