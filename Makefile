@@ -3,7 +3,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test demo workload docs clean
+.PHONY: help setup lint test demo workload faults fuzz soak docs clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +24,17 @@ demo: setup ## Watch a directory change, on a throw-away server
 
 workload: setup ## Random changes, restarts and kills against real servers
 	$(BIN)/python -m tests.workload --slapd 200 --ds389 40
+
+faults: setup ## Kill clients and servers, cut connections at every message (30 minutes)
+	$(BIN)/python -m tests.faults.kills --clients 300 --servers 60
+	$(BIN)/python -m tests.faults.wire
+	$(BIN)/python -m tests.transitions --starts 300
+
+fuzz: setup ## Fuzz every decoder, and the protocol, 10 minutes each
+	$(BIN)/python -m tests.fuzz --seconds 600
+
+soak: setup ## A million changes through one client: memory, descriptors, threads
+	$(BIN)/python -m tests.soak --changes 1000000
 
 docs: setup ## The documentation, in .build/docs
 	$(BIN)/sphinx-build -W -b html docs .build/docs
