@@ -251,7 +251,10 @@ def decode(raw: RawResult) -> Optional[Message]:
     """
     if raw.type == ldap.RES_SEARCH_ENTRY:
         dn, attrs, controls = raw.data[0]
-        state, uuid, cookie = sync_state(_control(controls, SYNC_STATE, f"entry {dn!r}"))
+        value = _value(controls, SYNC_STATE)
+        if value is None:
+            raise ProtocolError(f"the server sent entry {dn!r} without its Sync State Control")
+        state, uuid, cookie = sync_state(value)
         return Entry(state, uuid, dn, _without_doubles(attrs), cookie)
     if raw.type == ldap.RES_INTERMEDIATE:
         name, value, _ = raw.data[0]
@@ -259,7 +262,10 @@ def decode(raw: RawResult) -> Optional[Message]:
         return sync_info(value or b"") if name == SYNC_INFO else None
     if raw.type == ldap.RES_SEARCH_REFERENCE:
         _, urls, controls = raw.data[0]
-        state, uuid, cookie = sync_state(_control(controls, SYNC_STATE, f"reference {urls}"))
+        value = _value(controls, SYNC_STATE)
+        if value is None:
+            return None  # 389-ds, in a refresh: it has no UUID, so nothing can be kept of it
+        state, uuid, cookie = sync_state(value)
         return Reference(state, uuid, tuple(urls), cookie)
     if raw.type == ldap.RES_SEARCH_RESULT:
         return Done(_done_control(raw.controls))
@@ -278,9 +284,9 @@ def next_page(raw: RawResult) -> bytes:
     Raises:
         ProtocolError: there is none, so nobody knows whether this was all (RFC 2696, 3).
     """
-    for oid, _, value in raw.controls:
-        if oid == PAGED_RESULTS:
-            return paged_cookie(value or b"")
+    value = _value(raw.controls, PAGED_RESULTS)
+    if value is not None:
+        return paged_cookie(value)
     raise ProtocolError("the server ended a page without the paged results control (RFC 2696)")
 
 
@@ -307,18 +313,17 @@ def decode_error(
     return None
 
 
-def _control(controls: Sequence[RawControl], oid: str, where: str) -> bytes:
+def _value(controls: Sequence[RawControl], oid: str) -> Optional[bytes]:
+    """Return the value of that control; None where it is not there."""
     for control, _, value in controls:
         if control == oid:
             return value or b""
-    raise ProtocolError(f"the server sent {where} without its Sync State Control")
+    return None
 
 
 def _done_control(controls: Sequence[RawControl]) -> Optional[SyncDone]:
-    for oid, _, value in controls:
-        if oid == SYNC_DONE:
-            return sync_done(value or b"")
-    return None
+    value = _value(controls, SYNC_DONE)
+    return None if value is None else sync_done(value)
 
 
 def _without_doubles(attrs: Attributes) -> Attributes:

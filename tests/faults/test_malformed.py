@@ -82,10 +82,6 @@ MALFORMED = {
         bare_entry(DN, {}, control("1.2.3", STATE)),
         "without its Sync State Control",
     ),
-    "reference without control": (
-        scripted.Message(tlv(0x73, octets("ldap://x"))),
-        "without its Sync State Control",
-    ),
     "info without value": (info(None), "malformed Sync Info Message: empty"),
     "info empty": (info(b""), "malformed Sync Info Message: empty"),
     "info unknown": (info(b"\xa4\0"), "malformed Sync Info Message: unknown choice 0xa4"),

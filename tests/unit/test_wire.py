@@ -402,16 +402,21 @@ def test_reference() -> None:
     assert got == Reference(State.ADD, UUID, tuple(urls), b"c")
 
 
-@pytest.mark.parametrize("controls", [[], [OTHER_CONTROL], [(wire.SYNC_STATE, 0, None)]])
-@pytest.mark.parametrize(
-    ("kind", "name", "body"),
-    [(ldap.RES_SEARCH_ENTRY, "cn=a", {}), (ldap.RES_SEARCH_REFERENCE, None, ["ldap://h/"])],
-)
-def test_without_its_sync_state(
-    controls: list[wire.RawControl], kind: int, name: str | None, body: Any
-) -> None:
+WITHOUT_VALUE = (wire.SYNC_STATE, 0, None)
+
+
+@pytest.mark.parametrize("controls", [[], [OTHER_CONTROL], [WITHOUT_VALUE]])
+def test_an_entry_without_its_sync_state(controls: list[wire.RawControl]) -> None:
     with pytest.raises(ProtocolError, match="Sync State"):
-        wire.decode(raw(kind, [(name, body, controls)]))
+        wire.decode(raw(ldap.RES_SEARCH_ENTRY, [("cn=a", {}, controls)]))
+
+
+def test_a_reference_without_its_sync_state_is_not_followed() -> None:
+    for controls in ([], [OTHER_CONTROL]):
+        got = wire.decode(raw(ldap.RES_SEARCH_REFERENCE, [(None, ["ldap://h/"], controls)]))
+        assert got is None
+    with pytest.raises(ProtocolError, match="Sync State"):
+        wire.decode(raw(ldap.RES_SEARCH_REFERENCE, [(None, ["ldap://h/"], [WITHOUT_VALUE])]))
 
 
 def test_intermediate_response() -> None:
