@@ -135,7 +135,7 @@ class Syncrepl:
         given = None if ldap_url is None else url.parse(ldap_url)
         usable = callbacks.usable(callback)
         self._closed = self._over = self._polling = False
-        self._reconciling = self._deletes_allowed = False
+        self._refreshed = self._reconciling = self._deletes_allowed = False
         self._start_overs = self._searches_again = 0
         self._search: Optional[Search] = None
         with contextlib.ExitStack() as undo:
@@ -372,7 +372,7 @@ class Syncrepl:
     @property
     def refreshed(self) -> bool:
         """Whether the refresh stage is over, so that the store has equalled the answer."""
-        return self._search is not None and not self._search.sync.refreshing
+        return self._refreshed
 
     @property
     def _phase(self) -> str:
@@ -398,6 +398,7 @@ class Syncrepl:
             self._delivery.commit(self._next_origin(search, redo))
             self._link.succeeded()
         if search.refreshed:
+            self._refreshed = True
             self._start_overs = 0
             self._deletes_allowed = False
             self._link.forget_changelog()
@@ -457,6 +458,7 @@ class Syncrepl:
         )
         self._search = Search(self._connection, self._delivery, self._wire_mode, request)
         self._reconciling, self._search.reconciles = False, reconciles
+        self._refreshed = False
         self._searches_again = again
         return self._search
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import ldap
 import pytest
 
-from syncrepl_client import Syncrepl, client, connection
+from syncrepl_client import Syncrepl, search, transport
 from syncrepl_client.cookie import change_number
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, contents, follow, poll_until
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
@@ -77,7 +77,7 @@ def test_what_was_lost_before_a_silence_is_found(tmp_path: Path) -> None:
 def test_a_cookie_waits_for_what_comes_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "GAP_SECONDS", 60.0)
+    monkeypatch.setattr(search, "GAP_SECONDS", 60.0)
     pause = Pause()
     late: list[Item] = [
         refresh_delete(numbered(5)),
@@ -138,7 +138,7 @@ def test_the_server_is_asked_who_we_are(kind: str, tmp_path: Path) -> None:
 def test_a_server_that_does_not_say_who_we_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.2)
     with Provider(FIRST, identity="u:x", answers_who_am_i=False) as provider:
         with pytest.raises(ldap.TIMEOUT, match="Who am I"):
             follow(provider, tmp_path, Recorder())

@@ -105,7 +105,7 @@ def follow(case: Case) -> None:
     chance = random.Random(repr(case))
     kind: Any = type("Connection", (Pretended,), {"case": case, "chance": chance, "searches": []})
     mirror = CommittedMirror(chance)
-    patched = mock.patch("syncrepl_client.client.Connection", kind)
+    patched = mock.patch("syncrepl_client.client.open_first", kind)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as path, patched:
         for search in case.searches:
             kind.said = list(search.messages)

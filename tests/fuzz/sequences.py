@@ -57,6 +57,11 @@ def event(message: Message) -> str:
     return "searchResultDone" if isinstance(message, Done) else "e-syncRefreshRequired"
 
 
+def _has_no_control(message: Message) -> bool:
+    # Tuples of two kinds may be equal, so the kind is asked for.
+    return isinstance(message, Done) and message.control is None
+
+
 class Model:
     """What a refresh has named so far, and so what its end may take away."""
 
@@ -151,8 +156,8 @@ class Follower:
         if isinstance(message, Entry) and message.state is not State.DELETE:
             return "=" not in message.dn
         if not self.sync.refreshing or self.sync.request.cookie is not None:
-            return self.sync.refreshing and message == Done(None)
-        if isinstance(message, RefreshRequired) or message == Done(None):
+            return self.sync.refreshing and _has_no_control(message)
+        if isinstance(message, RefreshRequired) or _has_no_control(message):
             return True
         ends = isinstance(message, Done) or (isinstance(message, PhaseEnd) and message.done)
         return ends and self.model.never_sent(self.held())

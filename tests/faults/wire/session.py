@@ -15,7 +15,7 @@ from unittest import mock
 
 import ldap
 
-from syncrepl_client import Syncrepl, connection
+from syncrepl_client import Syncrepl, transport
 from tests.faults.kills.follower import Options, Told, following
 from tests.faults.kills.place import Place, Tally
 from tests.faults.kills.writer import Writer, load, mark, next_mark
@@ -153,7 +153,7 @@ def timeouts() -> dict[int, Any]:
 
 def short_patience() -> Any:
     """The same for what the library waits for itself."""
-    return mock.patch.object(connection, "_ANSWER_SECONDS", ANSWER_SECONDS)
+    return mock.patch.object(transport, "ANSWER_SECONDS", ANSWER_SECONDS)
 
 
 def strikes(messages: int, every: int) -> list[Strike]:
