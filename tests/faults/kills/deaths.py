@@ -197,7 +197,7 @@ def kill_servers(plan: Plan, tally: Tally) -> None:
         share = plan.servers / len(plan.only)
         if len(plan.only) == len(SERVERS):
             share = plan.servers * (0.2 if name == "389-ds" else 0.4)
-        with running_server(name, plan.people) as server:
+        with running_server(name, plan.people, checkpoints=True) as server:
             ender = Ender(server, plan.directory / f"deaths {name}", chance, tally)
             ways = list(itertools.product(ender.kinds, STAGES, plan.stores))
             chance.shuffle(ways)

@@ -141,7 +141,12 @@ class Inside:
         row = self._connection.execute(
             "SELECT stamp, gone FROM lineage WHERE uuid = ?", (line.uuid,)
         ).fetchone()
-        if (row is not None) == (line.kind == ChangeKind.ADD.value):
+        added = line.kind == ChangeKind.ADD.value
+        if row is not None and row[1] and added and line.phase == "PERSIST":
+            # The refresh looked for the entry when it was gone already, the persist stage begins
+            # at the cookie: slapd tells of the last changes before the delete, and that again.
+            row = None
+        if (row is not None) == added:
             raise Illegal(f"inside: {line} after {row}")
         if row is not None:
             before, gone = row
