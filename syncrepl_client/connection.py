@@ -335,7 +335,7 @@ class Connection:
         """
         while True:
             try:
-                raw = self._next(self._search)
+                raw = self._next_of_search()
             except ldap.LDAPError as error:
                 message = wire.decode_error(error, self._refusal)
                 if message is None:
@@ -389,9 +389,6 @@ class Connection:
 
     def _beat(self) -> None:
         """Ask a server that has been silent for a while for its root DSE, give up a dead one."""
-        if self._question is not None and self._answered(self._question):
-            self._question = None
-            self._heartbeat.heard(time.monotonic())
         now = time.monotonic()
         if self._heartbeat.is_due(now):
             if self._question is None:
@@ -405,16 +402,27 @@ class Connection:
                 }
             )
 
-    def _answered(self, question: int) -> bool:
+    def _next_of_search(self) -> Optional[wire.RawResult]:
+        raw = self._next(self._search)
+        if raw is None and self._question is not None:
+            self._hear_answer(self._question)
+            raw = self._next(self._search)  # libldap may have read that on the way
+        return raw
+
+    def _hear_answer(self, question: int) -> None:
+        """Take the answer to the heartbeat's question, if it has come."""
         try:
             raw = self._next(question)
             while raw is not None and raw.type != ldap.RES_SEARCH_RESULT:
                 raw = self._next(question)
+            if raw is None:
+                return
         except (ldap.SERVER_DOWN, ldap.TIMEOUT):
             raise
-        except ldap.LDAPError:  # a refusal is a sign of life as well
-            return True
-        return raw is not None
+        except ldap.LDAPError as error:  # a refusal is a sign of life as well
+            logger.debug("heartbeat of %s: %s", self.url.server, error)
+        self._question = None
+        self._heartbeat.heard(time.monotonic())
 
     def end_search(self, seconds: float, *, cancel: bool) -> None:
         """End the search, whatever it still has to say is thrown away.

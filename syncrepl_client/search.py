@@ -96,11 +96,12 @@ class Search:
         while not stopping() and not self.ended:
             message = self._connection.receive()
             if message is None:
-                if ends is None:
-                    redo = self._settle()
-                    if redo is not None:
-                        return redo
-                elif not self.sync.refreshing:
+                if ends is None and self._settles():
+                    lost = self.sync.numbering.settle(last_change(self._connection))
+                    if lost is not None:
+                        return SearchAgain(lost)
+                    continue  # a message may have arrived before that answer
+                if ends is not None and not self.sync.refreshing:
                     if self._may_commit(ends):
                         return self._when_idle()
                     self._connection.wait(ends + GAP_SECONDS)
@@ -137,12 +138,9 @@ class Search:
                 return fact
         return None
 
-    def _settle(self) -> Optional[Redo]:
-        """See whether 389-ds lost a change at the end of the refresh, once that can be known."""
-        if not self.sync.numbering.unsettled or time.monotonic() < self._settle_at:
-            return None
-        lost = self.sync.numbering.settle(last_change(self._connection))
-        return None if lost is None else SearchAgain(lost)
+    def _settles(self) -> bool:
+        """Say whether 389-ds can be asked now what it lost at the end of the refresh."""
+        return self.sync.numbering.unsettled and time.monotonic() >= self._settle_at
 
     def _wait(self, *times: Optional[float]) -> bool:
         """Wait for the server, until any of the *times*; return False if one has come already."""
