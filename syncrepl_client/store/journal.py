@@ -108,7 +108,10 @@ class Journal:
             payload = self._payload(data, at)
             if payload is None:
                 break
-            self.changes.update(_changes(payload))
+            try:
+                self.changes.update(_changes(payload))
+            except struct.error:
+                raise self._damaged() from None
             at += _RECORD.size + len(payload)
         self.end = at
         self._cut_due = at < len(data)

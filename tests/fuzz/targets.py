@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import struct
+import tempfile
+import zlib
 from typing import Any, Callable, NamedTuple
 
 import ldap
@@ -19,6 +23,7 @@ from syncrepl_client.exceptions import LDAPUrlError, ProtocolError, StoreError, 
 from syncrepl_client.messages import IdSet, NewCookie
 from syncrepl_client.modes import SyncreplMode
 from syncrepl_client.store import MemoryStore
+from syncrepl_client.store.journal import Journal, header, record
 from syncrepl_client.view import Record
 
 UUID = bytes(range(16))
@@ -260,6 +265,27 @@ def _change_all(store: MemoryStore, uuids: list[bytes]) -> None:
     store.rollback()
 
 
+def journal(data: bytes) -> None:
+    """Read a shelf's journal: as it is, and as a record whose checksums are right."""
+    changes = record({})
+    framed = struct.pack(">QI", len(data), zlib.crc32(data))
+    framed += zlib.crc32(framed).to_bytes(4, "big") + data
+    assert len(framed) == len(changes) + len(data)
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
+        path = os.path.join(directory, "journal")
+        for content in (data, header(0) + data, header(0) + framed + changes):
+            with open(path, "wb") as file:
+                file.write(content)
+            with contextlib.suppress(StoreError):
+                Journal(path).close()
+
+
+def paged(data: bytes) -> None:
+    """Decode the control of a page's end."""
+    with contextlib.suppress(ProtocolError):
+        assert isinstance(wire.paged_cookie(data), bytes)
+
+
 # --- all of them
 
 _STATE = b"\x30\x15\x0a\x01\x01\x04\x10" + UUID
@@ -315,6 +341,13 @@ TARGETS: dict[str, Target] = {
     ))),
     "store_value": Target(store_value, (
         b"\0\0\0\5\0\0\0\4cn=a\0cn=a{}\n", b"\xff\xff\xff\xff\0\0\0\1a", b"\0",
+    )),
+    "paged": Target(paged, (
+        b"\x30\x05\x02\x01\x00\x04\x00", b"\x30\x80", wire.paged_request(9, b"c"),
+    )),
+    "journal": Target(journal, (
+        header(2) + record({b"ecn": b"x", b"k": None}), record({b"a": b""}), header(0), b"\0" * 40,
+        b"\0\0\0\1\0\0\0\1ab", b"\0\0\0\1\xff\xff\xff\xffa", b"\xff" * 9,
     )),
     "store_mapping": Target(store_mapping, (b"\0\1\0", b"\2\1\3abc", b"\x05\1\1\xff\0\0")),
 }  # fmt: skip
