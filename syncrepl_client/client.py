@@ -138,6 +138,7 @@ class Syncrepl:
         self._refreshed = self._reconciling = self._deletes_allowed = False
         self._start_overs = self._searches_again = 0
         self._search: Optional[Search] = None
+        self._welcomed: Optional[Connection] = None
         with contextlib.ExitStack() as undo:
             self.store = open_store(store, data_path)
             undo.callback(self.store.close)
@@ -200,6 +201,7 @@ class Syncrepl:
         facts = self._link.facts
         self._debug(f"connected to {self._connection.url.server}, dialect {facts.dialect.name}")
         self.callback.bind_complete(self._connection.ldap)
+        self._welcomed = self._connection
 
     # --- the public face
 
@@ -424,10 +426,9 @@ class Syncrepl:
             self._search, self._over = None, False
 
     def _ready(self, deadline: Optional[float]) -> bool:
-        known = self._link.connection
         if not self._link.ready(deadline, lambda: self._waker.stopping):
             return False
-        if self._link.connection is not known:
+        if self._link.connection is not self._welcomed:
             self._welcome()
         return True
 
