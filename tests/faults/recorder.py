@@ -101,11 +101,16 @@ def contents(client: Syncrepl) -> dict[str, Attributes]:
 
 
 def follow(
-    provider: Provider, data_path: Path, callback: Any, mode: SyncreplMode = PERSIST
+    provider: Provider,
+    data_path: Path,
+    callback: Any,
+    mode: SyncreplMode = PERSIST,
+    **options: Any,
 ) -> Syncrepl:
     """A client of a scripted provider that raises whatever happens, and deletes what it says."""
     url = f"{provider.url}/dc=example,dc=com??sub"
-    return Syncrepl(f"{data_path}/", callback, mode, url, reconnect=False, max_deletes=None)
+    options = {"reconnect": False, "max_deletes": None, **options}
+    return Syncrepl(f"{data_path}/", callback, mode, url, **options)
 
 
 def poll_until(client: Syncrepl, heard: Recorder, what: str, times: int = 1) -> None:
