@@ -6,13 +6,16 @@ LDAP URL and a data path, and call ``poll()``.
 """
 
 from . import callbacks, exceptions
+from .backoff import Backoff
 from .changes import Change, ChangeKind, Phase
 from .client import Syncrepl
 from .credentials import PasswordFile, PasswordVariable
+from .delivery import RetryCallback
 from .modes import SyncreplMode
 from .verification import Difference, DifferenceKind
 
 __all__ = [
+    "Backoff",
     "Change",
     "ChangeKind",
     "Difference",
@@ -20,6 +23,7 @@ __all__ = [
     "PasswordFile",
     "PasswordVariable",
     "Phase",
+    "RetryCallback",
     "Syncrepl",
     "SyncreplMode",
     "callbacks",

@@ -282,9 +282,14 @@ class Syncrepl:
         self._waker.wake()
 
     def allow_deletes(self) -> None:
-        """Let the next refresh delete whatever it has to, whatever ``max_deletes`` says."""
+        """Let one refresh delete whatever it has to, whatever ``max_deletes`` says.
+
+        That is the one that goes on, or else the next one.
+        """
         self._check_usable("allow_deletes")
         self._deletes_allowed = True
+        if self._search is not None:
+            self._search.sync.allow_deletes()
 
     def verify(self, page_size: int = 1000, limit: int = 1000) -> list[Difference]:
         """Compare the store with an ordinary search of the directory; change nothing.
@@ -395,14 +400,15 @@ class Syncrepl:
         if not self._ready(deadline):
             return
         search = self._search or self._begin_search()
-        redo = search.batch(deadline, self._interrupted, self._next_reconcile(search))
+        patience = self._next_reconcile(search)
+        redo = search.batch(deadline, self._stopping, self._gives_way, patience)
         if self.store.in_transaction:
             self._delivery.commit(self._next_origin(search, redo))
             self._link.succeeded()
         if search.refreshed:
             self._refreshed = True
             self._start_overs = 0
-            self._deletes_allowed = False
+            self._deletes_allowed = search.reconciles = False
             self._link.forget_changelog()
         if isinstance(redo, StartOver):
             self._start_over(redo)
@@ -415,10 +421,12 @@ class Syncrepl:
         elif self._reconciling and not search.sync.refreshing:
             self._end_search(0)
 
-    def _interrupted(self) -> bool:
-        search = self._search
-        due = self._reconciling and search is not None and not search.sync.refreshing
-        return self._waker.stopping or due
+    def _stopping(self) -> bool:
+        return self._waker.stopping
+
+    def _gives_way(self) -> bool:
+        """Say whether the search that goes on is in the way of a reconcile."""
+        return self._reconciling and self.refreshed
 
     def _revive(self) -> None:
         """Begin anew where a search came to its end, and a reconcile was asked for."""
@@ -426,7 +434,7 @@ class Syncrepl:
             self._search, self._over = None, False
 
     def _ready(self, deadline: Optional[float]) -> bool:
-        if not self._link.ready(deadline, lambda: self._waker.stopping):
+        if not self._link.ready(deadline, self._stopping):
             return False
         if self._link.connection is not self._welcomed:
             self._welcome()
@@ -444,7 +452,9 @@ class Syncrepl:
 
     def _begin_search(self, *, afresh: bool = False, again: int = 0) -> Search:
         origin = self._delivery.origin
-        reconciles = self._reconciling or self._reconcile_in() <= 0
+        reconciles = self._reconcile_in() <= 0
+        if self._reconciling:  # what is asked for from now on comes after this search
+            self._reconciling, reconciles = False, True
         cookie = None if afresh or reconciles or self._doubts_cookie() else origin.cookie
         self._debug(f"searching with {'no cookie' if cookie is None else f'cookie {cookie!r}'}")
         request = Request(
@@ -457,8 +467,12 @@ class Syncrepl:
             watch=again < SEARCHES_AGAIN,
             max_deletes=None if self._deletes_allowed else self._max_deletes,
         )
-        self._search = Search(self._connection, self._delivery, self._wire_mode, request)
-        self._reconciling, self._search.reconciles = False, reconciles
+        try:
+            self._search = Search(self._connection, self._delivery, self._wire_mode, request)
+        except BaseException:
+            self._reconciling = self._reconciling or reconciles
+            raise
+        self._search.reconciles = reconciles
         self._refreshed = False
         self._searches_again = again
         return self._search
@@ -542,8 +556,8 @@ class Syncrepl:
     def _end_search(self, seconds: float) -> None:
         search, self._search = self._search, None
         if search is not None:
-            if search.reconciles and search.sync.refreshing:
-                self._reconciling = True  # as it comes to nothing
+            if search.reconciles:
+                self._reconciling = True  # as it came to nothing
             search.end(seconds, cancel=self._link.facts.cancels)
 
     def _rides_over(self, error: Exception) -> bool:

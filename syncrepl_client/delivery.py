@@ -125,6 +125,7 @@ class Delivery:
 
     def commit(self, origin: Optional[Origin]) -> None:
         """Commit the open transaction, and *origin* with it; None: it stays as it was."""
+        complete = origin is not None
         if origin == self.origin and self.store.trusted:
             origin = None
         if origin and origin.cookie and origin.cookie != self.origin.cookie:
@@ -133,7 +134,8 @@ class Delivery:
         if self._told:
             self._call(None, self.callback.before_commit)
         self._commit(origin)
-        self._failures.clear()
+        if complete:  # a part of a refresh comes before the change that fails, each time
+            self._failures.clear()
 
     def _commit(self, origin: Optional[Origin]) -> None:
         self.store.commit(origin)

@@ -194,6 +194,10 @@ class Synchronization:
         """
         return self._cookie
 
+    def allow_deletes(self) -> None:
+        """Let the refresh delete whatever it has to."""
+        self.request = self.request._replace(max_deletes=None)
+
     def receive(self, message: Message) -> Generator[Fact, None, None]:
         """Yield what *message* means.
 

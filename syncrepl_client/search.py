@@ -45,7 +45,8 @@ class Search:
         mode: refreshOnly or refreshAndPersist.
         ended: whether the server has ended it.
         refreshed: whether the last batch came to the end of the refresh stage.
-        reconciles: whether it was sent without a cookie because a reconcile was due.
+        reconciles: whether it was sent without a cookie because a reconcile was due, and is
+            not committed yet.
     """
 
     def __init__(
@@ -75,7 +76,11 @@ class Search:
         return self.refreshed and self.request.cookie is None
 
     def batch(
-        self, deadline: Optional[float], stopping: Callable[[], bool], patience: Optional[float]
+        self,
+        deadline: Optional[float],
+        stopping: Callable[[], bool],
+        enough: Callable[[], bool],
+        patience: Optional[float],
     ) -> Optional[Redo]:
         """Deliver what arrives until it is time to commit; return how it ends if it must.
 
@@ -83,7 +88,8 @@ class Search:
 
         Args:
             deadline: how long to wait for the first message, by ``time.monotonic()``.
-            stopping: says whether to return at once.
+            stopping: says whether to return at once, even in the middle of a message.
+            enough: says whether to return before the next message.
             patience: how long to wait for anything at all, whatever the deadline.
 
         Raises:
@@ -94,7 +100,7 @@ class Search:
         """
         count, ends = 0, None
         self.refreshed = False
-        while not stopping() and not self.ended:
+        while not (stopping() or enough() or self.ended):
             message = self._receive(has_changes=ends is not None)
             if self._lost is not None:
                 break
@@ -120,8 +126,8 @@ class Search:
             redo = self._apply(message, stopping)
             if redo is not None or refreshing != self.sync.refreshing:
                 return redo
-            enough = count >= BATCH_MESSAGES or (count % 16 == 0 and time.monotonic() >= ends)
-            if enough and self._may_commit(ends):
+            full = count >= BATCH_MESSAGES or (count % 16 == 0 and time.monotonic() >= ends)
+            if full and self._may_commit(ends):
                 return None
         if ends is not None and self.sync.numbering.gap:
             raise Interrupted  # the cookie may cover what did not come yet

@@ -7,13 +7,21 @@ import socket
 import time
 from typing import Optional
 
+LONGEST_MILLISECONDS = 86_400_000
+"""poll(2) takes less than 25 days; who waits for longer looks at the clock in between."""
+
 
 def wait_for(deadline: Optional[float], *descriptors: int) -> None:
-    """Wait until there is something to read on one of *descriptors*, or *deadline* comes."""
+    """Wait until there is something to read on one of *descriptors*, or *deadline* comes.
+
+    May return a day after the call, where *deadline* is later than that.
+    """
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
-    left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+    left = None
+    if deadline is not None:
+        left = min(max(0.0, deadline - time.monotonic()) * 1000, LONGEST_MILLISECONDS)
     poll.poll(left)
 
 
