@@ -125,6 +125,7 @@ class Syncrepl:
             undo.callback(self.store.close)
             self._url = self._choose_url(given)
             credentials = Credentials.choose(self._url, password, sasl_user, authzid)
+            self._url = self._url.without_password()
             options = options or {}
             transport.warn_of_risks(self._url, credentials, starttls=starttls, options=options)
             self._waker = Waker()

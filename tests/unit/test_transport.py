@@ -138,6 +138,7 @@ def test_warnings(
 
 # --- which error is raised for several servers
 
+
 @pytest.mark.parametrize(
     ("errors", "chosen"),
     [
