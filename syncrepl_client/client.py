@@ -145,6 +145,7 @@ class Syncrepl:
             self._delivery = Delivery(self.store, usable, on_callback_error)
             self._url = self._choose_url(given)
             self._credentials = Credentials.choose(self._url, password, sasl_user, authzid)
+            self._url = self._url.without_password()
             self._starttls, self._options = starttls, options or {}
             transport.warn_of_risks(
                 self._url, self._credentials, starttls=starttls, options=self._options

@@ -210,7 +210,11 @@ class Connection:
             answers[ldap.sasl.CB_PASS] = password
         try:
             self.ldap.sasl_interactive_bind_s("", ldap.sasl.sasl(answers, mechanism))
-        except (ldap.AUTH_UNKNOWN, ldap.AUTH_METHOD_NOT_SUPPORTED) as error:
+        except (
+            ldap.AUTH_UNKNOWN,
+            ldap.AUTH_METHOD_NOT_SUPPORTED,
+            ldap.STRONG_AUTH_NOT_SUPPORTED,  # another name for result 7: python-ldap raises it
+        ) as error:
             transport.hint_at_mechanism(error, mechanism, self.url.server)
             raise
 

@@ -134,8 +134,11 @@ def hint_at_certificate(error: ldap.LDAPError) -> None:
 def hint_at_mechanism(error: ldap.LDAPError, mechanism: str, server: str) -> None:
     """Say which side lacks the SASL mechanism."""
     details = _details(error)
-    if isinstance(error, ldap.AUTH_METHOD_NOT_SUPPORTED):
+    if not isinstance(error, ldap.AUTH_UNKNOWN):  # which is libsasl's own
         hint = f"the server at {server} has no SASL mechanism {mechanism} for this connection"
+    elif mechanism == "EXTERNAL":
+        hint = f"nothing external says who we are to {server}: use ldapi://, or TLS with a client "
+        hint += "certificate (OPT_X_TLS_CERTFILE, OPT_X_TLS_KEYFILE)"
     elif mechanism.endswith("-PLUS"):
         hint = (
             f"{mechanism} wants TLS, a libsasl that has it, and channel binding: SASL_CBINDING "

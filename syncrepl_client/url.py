@@ -73,6 +73,10 @@ class SearchUrl:
             raise ValueError(f"{server} is none of {', '.join(self.servers)}")
         return replace(self, server=server)
 
+    def without_password(self) -> "SearchUrl":
+        """Return this URL without its password, for whoever has no use for it."""
+        return replace(self, password=None)
+
     @property
     def mechanism(self) -> Optional[str]:
         """The SASL mechanism to bind with, in upper case; None for a simple or anonymous bind."""

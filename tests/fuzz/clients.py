@@ -14,6 +14,7 @@ import ldap
 from syncrepl_client import Change, Syncrepl, SyncreplMode
 from syncrepl_client.exceptions import ServerError
 from syncrepl_client.messages import Attributes, Done, Message, RefreshRequired
+from syncrepl_client.url import SearchUrl
 from tests.fuzz.messages import BASE, Case
 from tests.mirror import Mirror, content
 
@@ -31,16 +32,16 @@ class Crash(Exception):
 
 
 class Pretended:
-    """In place of a Connection: says what the case has, and nothing once that is said."""
+    """In place of a connection: says what the case has, and nothing once that is said."""
 
     case: Case
     said: list[Message]
     chance: random.Random
     searches: list[bytes | None]
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, url: SearchUrl, *arguments: Any, **options: Any) -> None:
         self.ldap = None
-        self.url = arguments[0]
+        self.url = url
         self._searching = False
 
     def read_root_dse(self) -> dict[str, list[bytes]]:

@@ -271,7 +271,8 @@ def test_a_bind_name_without_a_password(server: Slapd, refused: Refused) -> None
 
 
 def test_external_where_there_is_nothing_external(server: Slapd, refused: Refused) -> None:
-    refused(ldap.LDAPError, None, url=f"{server.url}{SEARCH}??bindname=EXTERNAL")
+    url = f"{server.url}{SEARCH}??bindname=EXTERNAL"
+    refused(ldap.AUTH_UNKNOWN, "nothing external says who we are", url=url)
 
 
 def test_unreachable(refused: Refused) -> None:

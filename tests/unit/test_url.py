@@ -145,6 +145,7 @@ def test_the_password_is_not_shown() -> None:
     for shown in (str(parsed), repr(parsed), f"{parsed}", f"{parsed!r}", f"{[parsed]}"):
         assert SECRET not in shown
     assert parsed == parse(str(parsed))
+    assert SECRET not in repr(vars(parsed.without_password()))
     assert copy.copy(parsed).password == SECRET
     assert SECRET in pickle.dumps(parsed).decode("latin-1")  # so stores keep str() instead
 
