@@ -220,8 +220,9 @@ def _server(url: ldapurl.LDAPUrl) -> str:
     server = url.initializeUrl()
     if any(character.isspace() or character == "," for character in server):
         raise LDAPUrlError(
-            f"{where}: a blank or comma in the host; several servers are several URLs, with blanks "
-            "between them, and each begins with its scheme"
+            # What stands there is not quoted: it may be part of a password.
+            "ldap_url has a blank or a comma in a host; several servers are several URLs, with "
+            "blanks between them, and each begins with its scheme"
         )
     return server
 

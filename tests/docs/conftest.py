@@ -20,7 +20,7 @@ from tests.docs.snippets import ROOT, Block, here
 from tests.servers import Slapd
 from tests.servers.people import SUFFIX, people_ldif, person, person_dn
 
-PEOPLE = 40
+PEOPLE = 60
 READER = f"""\
 dn: cn=reader,{SUFFIX}
 objectClass: organizationalRole
@@ -61,7 +61,7 @@ class Directory:
 
 @pytest.fixture
 def directory(run_server: Callable[..., Any]) -> Directory:
-    """A directory with forty people, a user who may read it, and TLS."""
+    """A directory with sixty people, a user who may read it, and TLS."""
     ldif = people_ldif(PEOPLE) + READER
     return Directory(run_server(Slapd, sessionlog=1000, tls=True, ldif=ldif))
 

@@ -35,7 +35,7 @@ def check(document: str, results: dict[str, Any]) -> None:
         assert results["count"] == PEOPLE
         kinds = {kind for kind, _, _ in results["sent"]}
         assert "add" in kinds
-        assert results["publisher"].queue == []
+        assert results["waiting"] == 0
     elif document == "callbacks.rst":
         assert results["census"].count == PEOPLE + 4
         assert results["census"].with_mail == PEOPLE

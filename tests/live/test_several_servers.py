@@ -11,10 +11,11 @@ import ldap
 import pytest
 
 from syncrepl_client import Syncrepl
-from syncrepl_client.connection import Connection, Waker, open_first
+from syncrepl_client.connection import Connection, open_first
 from syncrepl_client.credentials import Credentials
 from syncrepl_client.exceptions import ConfigurationError, LDAPUrlConflict, LDAPUrlError
 from syncrepl_client.url import parse
+from syncrepl_client.waiting import Waker
 from tests.faults.recorder import REFRESH_ONLY, Recorder, contents
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers import Slapd
