@@ -69,11 +69,11 @@ class SQLiteStore(Store):
     def _open(self, *, create: bool) -> None:
         self._lock = FileLock(self.path, create=create)
         try:
-            new = self._is_empty()
+            self._check_file()
             self._connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False
             )
-            self._prepare(new)
+            self._prepare()
         except BaseException:
             self.close()
             raise
@@ -89,16 +89,25 @@ class SQLiteStore(Store):
             raise StoreError(f"the data store {self.path!r} is not open")
         return self._connection
 
-    def _is_empty(self) -> bool:
+    def _check_file(self) -> None:
         with open(self.path, "rb") as file:
             head = file.read(len(_MAGIC))
         if head and head != _MAGIC:
             raise StoreInvalid(
                 f"{self.path!r} is not a data store; it was left as it is: change data_path"
             )
-        return not head
 
-    def _prepare(self, new: bool) -> None:
+    def _is_new(self) -> bool:
+        """Say whether there is nothing in it: who made it may have been killed before the schema.
+
+        To switch to WAL writes a first page already, in which no application is named.
+        """
+        (application,) = self._execute("PRAGMA application_id").fetchone()
+        anything = self._execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        return application == 0 and anything is None
+
+    def _prepare(self) -> None:
+        new = self._is_new()
         if not new:
             self._check()
         self._execute("PRAGMA journal_mode = WAL")
