@@ -60,13 +60,13 @@ class SQLiteStore(Store):
     def _open(self, *, create: bool) -> None:
         self._lock = FileLock(self.path, create=create)
         try:
-            new = self._is_empty(self._lock)
+            self._check_file(self._lock)
             require_files(self.path, _BESIDE)
             self._connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False
             )
             self._lock.check(self.path)  # SQLite follows links: it has opened what is locked
-            self._prepare(new)
+            self._prepare()
             require_files(self.path, _BESIDE)
         except BaseException:
             self.close()
@@ -83,17 +83,26 @@ class SQLiteStore(Store):
             raise StoreError(f"the data store {self.path!r} is not open")
         return self._connection
 
-    def _is_empty(self, lock: FileLock) -> bool:
+    def _check_file(self, lock: FileLock) -> None:
         head = lock.read(len(_MAGIC))
         if head and head != _MAGIC:
             raise StoreInvalid(
                 f"{self.path!r} is not a data store; it was left as it is: change data_path"
             )
-        return not head
 
-    def _prepare(self, new: bool) -> None:
+    def _is_new(self) -> bool:
+        """Say whether there is nothing in it: who made it may have been killed before the schema.
+
+        To switch to WAL writes a first page already, in which no application is named.
+        """
+        application = self._count("PRAGMA application_id")
+        anything = self._execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        return application == 0 and anything is None
+
+    def _prepare(self) -> None:
         for pragma in DEFENCES:
             self._execute(pragma)
+        new = self._is_new()
         version = FORMAT_VERSION if new else self._check()
         self._execute("PRAGMA journal_mode = WAL")
         self._execute("PRAGMA synchronous = NORMAL")

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,7 +26,8 @@ from syncrepl_client.exceptions import (
     StorePathError,
     StoreVersionError,
 )
-from syncrepl_client.store import Origin, SQLiteStore, Store
+from syncrepl_client.store import Origin, SQLiteStore, Store, schema
+from syncrepl_client.store import sqlite as sqlite_module
 from syncrepl_client.store.base import FORMAT_VERSION
 from syncrepl_client.store.journal import NO_BASE, journal_path
 from syncrepl_client.store.journal import header as journal_header
@@ -81,6 +82,36 @@ def test_killed_before_a_commit(kind: str, batches: int, tmp_path: Path) -> None
     assert store.trusted
     consistent(store)
     place.close()
+
+
+@pytest.mark.parametrize("last", ["PRAGMA synchronous", "PRAGMA temp_store", "half the schema"])
+def test_killed_while_a_store_is_made(
+    last: str, sqlite_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To switch to WAL writes a page: the file is a database then, without anything in it."""
+    execute = SQLiteStore._execute
+
+    def killing(self: SQLiteStore, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        if sql == sqlite_module._SCRATCH:
+            die()
+        cursor = execute(self, sql, values)
+        if sql.startswith(last):
+            die()
+        return cursor
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SQLiteStore, "_execute", killing)
+        half, commit, _ = schema.SCHEMA.rpartition("COMMIT;")
+        assert commit
+        patch.setattr(sqlite_module, "SCHEMA", half)
+        assert in_child(sqlite_place.make) == -signal.SIGKILL
+    assert sqlite_place.path.stat().st_size
+    store = sqlite_place.open()
+    store.create()
+    fill(store, record(1), cookie=b"1")
+    consistent(store)
+    store.close()
+    assert sqlite_place.open().origin == origin(b"1")
 
 
 @pytest.mark.parametrize("kind", FILE_KINDS)
