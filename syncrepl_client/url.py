@@ -28,7 +28,8 @@ _SCOPES = {
 }
 _SCHEMES = ("ldap", "ldaps", "ldapi")
 MATCH_ALL = "(objectClass=*)"
-_NEXT_URL = re.compile(r"\s+(?=ldap[si]?://)", re.IGNORECASE)
+_NEXT_URL = re.compile(r"[ \t\r\n]+(?=ldap[si]?://)", re.IGNORECASE)
+_PASSWORD = re.compile("x-bindpw", re.IGNORECASE)
 
 OneUrl = Union[str, ldapurl.LDAPUrl]
 Urls = Union[OneUrl, Sequence[OneUrl]]
@@ -177,14 +178,19 @@ def _split(url: Urls) -> list[OneUrl]:
 
 
 def _parse_one(url: OneUrl) -> ldapurl.LDAPUrl:
-    if isinstance(url, str):
-        return _parse_text(url)
-    if not isinstance(url, ldapurl.LDAPUrl):
+    parsed = _parse_text(url) if isinstance(url, str) else url
+    if not isinstance(parsed, ldapurl.LDAPUrl):
         raise LDAPUrlError(
             "ldap_url is a str, an ldapurl.LDAPUrl, a list of those or None, not "
             f"{type(url).__name__}"
         )
-    return url
+    # A '?' too few or a blank too many, and a password is where it would be shown.
+    if any(map(_PASSWORD.search, (parsed.hostport or "", parsed.dn or "", parsed.filterstr or ""))):
+        raise LDAPUrlError(
+            "ldap_url has X-BINDPW before its extensions: these come after the fourth '?', and "
+            "a blank in a value is written %20"
+        )
+    return parsed
 
 
 def _is_server_only(url: ldapurl.LDAPUrl) -> bool:
@@ -239,7 +245,7 @@ def _search(url: ldapurl.LDAPUrl) -> SearchUrl:
     try:
         dn.key(url.dn)
     except ValueError:
-        raise LDAPUrlError(f"{where}: the search base {url.dn!r} is not a DN") from None
+        raise LDAPUrlError(f"{where}: the search base is not a DN") from None
     scope = ldap.SCOPE_BASE if url.scope is None else url.scope
     if scope not in _SCOPES:
         raise LDAPUrlError(f"{where}: the scope is one of {', '.join(_SCOPES.values())}")

@@ -191,7 +191,7 @@ def _parse(text: str) -> str:
     except LDAPUrlError as error:
         return f"{error} {error!r}"
     shown = str(parsed)
-    if not _HOST.fullmatch(parsed.server):
+    if not all(map(_HOST.fullmatch, parsed.servers)):
         return f"{shown} {parsed!r}"  # nothing can be reached there, so no store remembers it
     again = url.parse(shown)
     again.check_same_search(parsed)
