@@ -24,7 +24,11 @@ class BaseCallback:
     """
 
     def bind_complete(self, ldap: Any) -> None:
-        """Take part between bind and search; *ldap* is the python-ldap ``LDAPObject``."""
+        """Take part between bind and search; *ldap* is the python-ldap ``LDAPObject``.
+
+        Called again after each reconnect, and until it returns.  An ``ldap.LDAPError`` that it
+        raises there counts as one of the connection.
+        """
 
     def disconnected(self, error: Exception) -> None:
         """Hear that the connection was lost to *error*; ``bind_complete`` follows a new one.

@@ -115,12 +115,6 @@ class Connection:
             waker: what ends a wait.
             starttls: start TLS, or fail; not sent where the server is an ``ldaps:`` one.
             options: for ``set_option``, over the defaults of :mod:`.transport`.
-
-        Args:
-            url: where to, and as whom.
-            waker: ends a wait.
-            starttls: start TLS before the bind.
-            options: for ``LDAPObject.set_option``, on top of the defaults.
             heartbeat: seconds of silence after which the server is asked for a sign of life;
                 None for never.
 
