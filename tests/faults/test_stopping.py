@@ -220,10 +220,10 @@ def storm(number: int = signal.SIGALRM) -> Iterator[list[int]]:
     def act() -> None:
         heard.append(number)
         if blowing:  # counts from here, however slow the client was
-            signal.setitimer(signal.ITIMER_REAL, 0.0003)
+            signal.setitimer(signal.ITIMER_REAL, 0.0005)
 
     with on_signal(number, act):
-        signal.setitimer(signal.ITIMER_REAL, 0.0003)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
         try:
             yield heard
         finally:
@@ -233,7 +233,7 @@ def storm(number: int = signal.SIGALRM) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("name", ["refresh, flooded", "persist, flooded"])
 def test_a_storm_of_signals_at_work(name: str, tmp_path: Path) -> None:
-    played = Set(SCENES[name]._replace(times=3000), {})
+    played = Set(SCENES[name]._replace(times=1000), {})
     with (
         played.provider as provider,
         follow(provider, tmp_path, played.recorder) as client,

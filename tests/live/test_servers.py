@@ -155,14 +155,14 @@ def test_slapd_options(run_server: RunServer) -> None:
 
 def test_ds389_is_set_up_for_sync(ds389: DS389) -> None:
     ds389.reset()
-    add_person(ds389, 3)
+    add_person(ds389, 4711)  # no other test has it, and the changelog keeps all
     with ds389.connected() as connection:
         [(_, root)] = connection.search_s("", ldap.SCOPE_BASE, attrlist=["*", "+"])
         assert b"1.3.6.1.4.1.4203.1.9.1.1" in root["supportedControl"]
-        [(_, entry)] = connection.search_s(person_dn(3), ldap.SCOPE_BASE, attrlist=["+"])
+        [(_, entry)] = connection.search_s(person_dn(4711), ldap.SCOPE_BASE, attrlist=["+"])
         assert {"entryUUID", "nsUniqueId"} <= set(entry)
         [(_, last)] = connection.search_s(
-            "cn=changelog", ldap.SCOPE_ONELEVEL, f"(targetDn={person_dn(3)})"
+            "cn=changelog", ldap.SCOPE_ONELEVEL, f"(targetDn={person_dn(4711)})"
         )
         assert last["targetuniqueid"] == entry["nsUniqueId"]
     ds389.reset()
