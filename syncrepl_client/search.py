@@ -62,7 +62,6 @@ class Search:
         self.mode = mode
         self.ended = self.refreshed = self.reconciles = False
         self._settle_at = 0.0
-        self._lost: Optional[ldap.LDAPError] = None
         self._connection = connection
         self._delivery = delivery
         connection.search(mode, request.cookie, request.dialect.refusal)
@@ -95,15 +94,14 @@ class Search:
         Raises:
             ProtocolError: the server sent what it must not.
             ldap.LDAPError: the connection was lost, or the server ended the search with an
-                error.
+                error.  What came just before is rolled back, and told again: under several
+                writers slapd's cookies may cover what it did not get to send.
             Interrupted: in the middle of a message.
         """
         count, ends = 0, None
         self.refreshed = False
         while not (stopping() or enough() or self.ended):
-            message = self._receive(has_changes=ends is not None)
-            if self._lost is not None:
-                break
+            message = self._connection.receive()
             if message is None:
                 if ends is None and self._settles():
                     lost = self.sync.numbering.settle(last_change(self._connection))
@@ -132,18 +130,6 @@ class Search:
         if ends is not None and self.sync.numbering.gap:
             raise Interrupted  # the cookie may cover what did not come yet
         return None
-
-    def _receive(self, *, has_changes: bool) -> Optional[Message]:
-        """Return the next message; an error waits until the changes before it are committed."""
-        if self._lost is not None:
-            raise self._lost
-        try:
-            return self._connection.receive()
-        except ldap.LDAPError as error:
-            if not has_changes or self.sync.refreshing:
-                raise
-            self._lost = error
-            return None
 
     def _may_commit(self, ends: float) -> bool:
         """Say whether the cookie covers nothing that is still to come, as far as can be known."""
