@@ -2,27 +2,27 @@
 """Waiting: for descriptors, for a time, and for somebody who ends the wait."""
 
 import contextlib
+import math
 import select
 import socket
 import time
 from typing import Optional
 
-LONGEST_MILLISECONDS = 86_400_000
-"""poll(2) takes less than 25 days; who waits for longer looks at the clock in between."""
+LONGEST_MILLISECONDS = 500
+"""After so long a wait ends anyway.  A signal that arrives just before the system call has its
+Python handler run only after it, so that a stop in there would wait for as long as that."""
 
 
 def wait_for(deadline: Optional[float], *descriptors: int) -> None:
     """Wait until there is something to read on one of *descriptors*, or *deadline* comes.
 
-    May return a day after the call, where *deadline* is later than that.
+    May return earlier with neither, so ask again.
     """
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
-    left = None
-    if deadline is not None:
-        left = min(max(0.0, deadline - time.monotonic()) * 1000, LONGEST_MILLISECONDS)
-    poll.poll(left)
+    left = math.inf if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+    poll.poll(min(left, LONGEST_MILLISECONDS))
 
 
 class Waker:
