@@ -505,11 +505,12 @@ class Syncrepl:
         self._start_overs += 1
         if self._start_overs > START_OVERS:
             raise ProtocolError(
-                f"the answer of {self._url.server} can't be completed: {reason}, "
+                f"the answer of {self._connection.url.server} can't be completed: {reason}, "
                 f"and that {START_OVERS} times in a row"
             )
         level = logging.WARNING if start_over.alarming else logging.INFO
-        logger.log(level, "%s: starting over without a cookie: %s", self._url.server, reason)
+        where = self._connection.url.server
+        logger.log(level, "%s: starting over without a cookie: %s", where, reason)
         self._debug(f"starting over without a cookie: {reason}")
         self._end_search(0)
         self._begin_search(afresh=True)

@@ -42,7 +42,6 @@ class Search:
 
     Attributes:
         request: what was asked for.
-        mode: refreshOnly or refreshAndPersist.
         ended: whether the server has ended it.
         refreshed: whether the last batch came to the end of the refresh stage.
         reconciles: whether it was sent without a cookie because a reconcile was due, and is
@@ -59,7 +58,6 @@ class Search:
             ldap.LDAPError: it could not be sent.
         """
         self.request = request
-        self.mode = mode
         self.ended = self.refreshed = self.reconciles = False
         self._settle_at = 0.0
         self._connection = connection
