@@ -3,18 +3,37 @@
 
 import json
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from itertools import chain
 
 from .exceptions import StoreInvalid
 from .messages import Attributes
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
+_SHAPES, _SHORT = 1024, 4096
+"""So many heads, and only so long ones, are remembered: entries of a kind share theirs."""
 
 
 def encode(attrs: Attributes) -> bytes:
-    """Return *attrs* as one byte string: a line of JSON with the lengths, then the values."""
+    """Return *attrs* as one byte string: a line of JSON, and the values.
+
+    The line is an array of names, each followed by the number of its values.  After a line
+    with their length, all values follow, separated by NUL.  Where a value has a NUL in it, the
+    line is an object, names to the lengths of their values, and those follow as they are (and
+    so it is with every entry in stores of formats 1 and 2).
+    """
+    values = list(chain.from_iterable(attrs.values()))
+    body = b"\0".join(values)
+    if body.count(b"\0") == len(values) - 1:
+        head = _head if len(attrs) < _SHORT // 32 else _head.__wrapped__
+        return b"%b%d\n%b" % (head(tuple(attrs), tuple(map(len, attrs.values()))), len(body), body)
     lengths = {name: [len(value) for value in values] for name, values in attrs.items()}
-    return b"".join(chain((_dumps(lengths).encode(), b"\n"), *attrs.values()))
+    return _dumps(lengths).encode() + b"\n" + b"".join(values)
+
+
+@lru_cache(_SHAPES)
+def _head(names: tuple[str, ...], counts: tuple[int, ...]) -> bytes:
+    return _dumps(list(chain.from_iterable(zip(names, counts)))).encode() + b"\n"
 
 
 def decode(blob: bytes) -> Attributes:
@@ -23,6 +42,38 @@ def decode(blob: bytes) -> Attributes:
     Raises:
         StoreInvalid: *blob* is not such a byte string; the store is damaged.
     """
+    if blob[:1] != b"[":
+        return _decode_lengths(blob)
+    head, size, body = (*blob.split(b"\n", 2), b"", b"")[:3]
+    names, total = (_shape if len(head) < _SHORT else _shape.__wrapped__)(head)
+    values = body.split(b"\0")
+    if len(values) != total or size != b"%d" % len(body):
+        raise StoreInvalid("the attributes of an entry in the store are damaged: wrong length")
+    return {name: values[start:end] for name, start, end in names}
+
+
+@lru_cache(_SHAPES)
+def _shape(head: bytes) -> tuple[tuple[tuple[str, int, int], ...], int]:
+    """Return the names in a *head*, each with where its values begin and end, and their number."""
+    shape: list[tuple[str, int, int]] = []
+    start = 0
+    try:
+        items = json.loads(head)
+        for name, count in zip(items[::2], items[1::2]):
+            if type(name) is not str or type(count) is not int or count < 0:
+                raise ValueError(f"{name!r} with {count!r} values")
+            shape.append((name, start, start + count))
+            start += count
+        if len(items) % 2 or len({name for name, _, _ in shape}) != len(shape):
+            raise ValueError("names do not pair with numbers")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StoreInvalid(
+            f"the attributes of an entry in the store are damaged: {error}"
+        ) from error
+    return tuple(shape), start
+
+
+def _decode_lengths(blob: bytes) -> Attributes:
     attrs: Attributes = {}
     try:
         start = blob.index(b"\n") + 1

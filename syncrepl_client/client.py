@@ -209,7 +209,7 @@ class Syncrepl:
     def poll(self, timeout: Optional[float] = None) -> bool:
         """Wait for something to do, do it, commit it.
 
-        A call handles one batch: in the refresh stage up to 1,000 messages or a second's, in
+        A call handles one batch: in the refresh stage up to 10,000 messages or a second's, in
         the persist stage what is there.  No transaction is open when it returns.
 
         Args:

@@ -15,6 +15,7 @@ A store holds three kinds of key:
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import ldap
 import ldap.dn
@@ -28,9 +29,13 @@ _CASE_EXACT = frozenset(("automountkey", "automountmapname", "krbprincipalname",
 # Whatever needs more than lower-casing: escapes, quotes, multi-valued RDNs, insignificant
 # spaces, anything that is not ASCII, a value that heeds case.
 _SPECIAL = re.compile(
-    r'[^ -~]|[\\"+;<>]|=#|^ | $|  | ,|, | =|= |\b(?:' + "|".join(_CASE_EXACT) + ")=",
-    re.IGNORECASE | re.ASCII,
+    r'[^ -~]|[\\"+;<>]|=#|^ | $|  | ,|, | =|= |\b(?i:' + "|".join(_CASE_EXACT) + ")=", re.ASCII
 )
+# An RDN that surely doesn't, unless its attribute heeds case.
+_WORD = r"[!$-*\-./0-9:?@A-Z\[\]^_`a-z{|}~]+"
+_PLAIN = re.compile(rf"([A-Za-z][A-Za-z0-9-]*)={_WORD}(?: {_WORD})*")
+_PARENTS, _SHORT = 1024, 1024
+"""So many keys of parents, and only of so short DNs, are remembered: siblings share theirs."""
 
 
 def key(dn: str) -> bytes:
@@ -39,6 +44,17 @@ def key(dn: str) -> bytes:
     Raises:
         ValueError: *dn* is not a DN.
     """
+    rdn, _, above = dn.partition(",")
+    plain = _PLAIN.fullmatch(rdn)
+    if plain and above and len(above) < _SHORT and plain[1].lower() not in _CASE_EXACT:
+        try:
+            return _parent_key(above) + rdn.lower().encode() + b"\0"
+        except ValueError:
+            pass  # of the whole DN, please
+    return _key(dn)
+
+
+def _key(dn: str) -> bytes:
     if not dn:
         return b""
     if _SPECIAL.search(dn) is None:
@@ -52,6 +68,9 @@ def key(dn: str) -> bytes:
         rdns = [_normal(rdn) for rdn in written]
     rdns.reverse()
     return ("\0".join(rdns) + "\0").encode()
+
+
+_parent_key = lru_cache(_PARENTS)(_key)
 
 
 def _normal(rdn: str) -> str:

@@ -11,7 +11,7 @@ Three rules keep it, and whoever mirrors it by DN, in order:
 * What lies below a displaced entry waits for it, and follows it to its new place.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple, Optional
 from uuid import UUID
@@ -34,45 +34,69 @@ class Placement:
     """Turns "the entry is there, like this" into steps.
 
     Attributes:
-        phase: for the changes; whoever owns this keeps it up to date.
+        refreshing: whether the refresh stage goes on.
         displacements: how many entries were displaced so far.
         incomplete: why this refresh can't lead to the server's answer; None if it can.
     """
 
     def __init__(self, view: View, named: Named) -> None:
         """Begin with what *view* shows; *named* is kept up to date in the refresh stage."""
-        self.phase = Phase.REFRESH
+        self._phase, self.refreshing = Phase.REFRESH, True
         self.displacements = 0
         self.incomplete: Optional[str] = None
         self._view = view
         self._named = named
 
     @property
-    def refreshing(self) -> bool:
-        """Whether the refresh stage goes on."""
-        return self.phase in (Phase.REFRESH, Phase.PRESENT, Phase.DELETE)
+    def phase(self) -> Phase:
+        """The phase, for the changes; whoever owns this keeps it up to date."""
+        return self._phase
 
-    def place(
-        self, uuid: bytes, key: bytes, new_dn: str, attrs: Attributes, old: Optional[Record]
-    ) -> Iterator[Step]:
-        """Yield how the entry *uuid*, so far *old*, comes to be at *new_dn* with *attrs*."""
-        new = Record(uuid, key, new_dn, attributes.encode(attrs))
+    @phase.setter
+    def phase(self, phase: Phase) -> None:
+        self._phase = phase
+        self.refreshing = phase in (Phase.REFRESH, Phase.PRESENT, Phase.DELETE)
+
+    def place(self, new: Record, attrs: Attributes, old: Optional[Record]) -> Iterator[Step]:
+        """Yield how an entry, so far *old*, comes to be *new*, whose attributes are *attrs*."""
         if old is not None and dn.is_reference(old.key):
             yield self.leave(old)
             old = None
+        steps = self.place_plainly(new, attrs, old)
+        if steps is not None:
+            yield from steps
+            return
         if old is None:
-            yield from self._clear(key)
-            change = self.change(ChangeKind.ADD, uuid, new_dn=new_dn, new_attrs=attrs)
-            yield Step(uuid, change, new)
-        elif (old.key, old.dn) != (key, new_dn):
+            yield from self._clear(new.key)
+            yield self._added(new, attrs)
+        else:
             yield from self._move(old, new, attrs)
+        if self.refreshing:
+            self._named.placed(new.uuid)
+
+    def place_plainly(
+        self, new: Record, attrs: Attributes, old: Optional[Record]
+    ) -> Optional[Sequence[Step]]:
+        """Return what :meth:`place` would yield if nothing moves, nor is in the way; else None."""
+        steps: Sequence[Step] = ()
+        if old is None:
+            if self._view.at(new.key) is not None:
+                return None
+            steps = (self._added(new, attrs),)
+        elif old.key != new.key or old.dn != new.dn:
+            return None
         elif old.attrs != new.attrs:
             before = attributes.decode(old.attrs)
             if not attributes.same(before, attrs):
-                change = self.change(ChangeKind.MODIFY, uuid, old.dn, new_dn, before, attrs)
-                yield Step(uuid, change, new)
+                change = self.change(ChangeKind.MODIFY, new.uuid, old.dn, new.dn, before, attrs)
+                steps = (Step(new.uuid, change, new),)
         if self.refreshing:
-            self._named.placed(uuid)
+            self._named.placed(new.uuid)
+        return steps
+
+    def _added(self, new: Record, attrs: Attributes) -> Step:
+        change = self.change(ChangeKind.ADD, new.uuid, new_dn=new.dn, new_attrs=attrs)
+        return Step(new.uuid, change, new)
 
     def _move(self, old: Record, new: Record, attrs: Attributes) -> Iterator[Step]:
         """Yield how an entry gets another DN, and all below it with it.
@@ -218,4 +242,4 @@ class Placement:
         new_attrs: Optional[Attributes] = None,
     ) -> Change:
         """Return a change that is told of now."""
-        return Change(kind, UUID(bytes=uuid), self.phase, old_dn, new_dn, old_attrs, new_attrs)
+        return Change(kind, UUID(bytes=uuid), self._phase, old_dn, new_dn, old_attrs, new_attrs)

@@ -3,20 +3,27 @@
 
 import contextlib
 import time
+from collections import deque
 from typing import Callable, Optional, Union
 
 import ldap
 
 from .connection import Connection
 from .delivery import Delivery
-from .messages import Message
+from .messages import Entry, Message
 from .modes import SyncreplMode
 from .placement import Step
-from .protocol import RefreshDone, Request, SearchAgain, StartOver, Synchronization
+from .protocol import Plain, RefreshDone, Request, SearchAgain, StartOver, Synchronization
 from .server import last_change
 
-BATCH_MESSAGES = 1000
+BATCH_MESSAGES = 10000
 """So many messages share a commit, at most."""
+GROUP_MESSAGES = 256
+"""So many messages that have arrived are taken together, at most ..."""
+GROUP_BYTES = 1 << 20
+"""... and of so many bytes, or one more: what the store has of them is read at once."""
+PLAIN_AT_ONCE = 16
+"""So many of them are delivered before the clock is looked at."""
 REFRESH_SECONDS = 1.0
 """So long a transaction of the refresh stage stays open, at most."""
 PERSIST_SECONDS = 0.25
@@ -60,6 +67,7 @@ class Search:
         self.request = request
         self.ended = self.refreshed = self.reconciles = False
         self._settle_at = 0.0
+        self._group: deque[Union[Message, Plain]] = deque()
         self._connection = connection
         self._delivery = delivery
         connection.search(mode, request.cookie, request.dialect.refusal)
@@ -99,8 +107,7 @@ class Search:
         count, ends = 0, None
         self.refreshed = False
         while not (stopping() or enough() or self.ended):
-            message = self._connection.receive()
-            if message is None:
+            if not self._group and not self._fill_group():
                 if ends is None and self._settles():
                     lost = self.sync.numbering.settle(last_change(self._connection))
                     if lost is not None:
@@ -118,16 +125,34 @@ class Search:
             if ends is None:
                 self._delivery.store.begin()
                 ends = time.monotonic() + (REFRESH_SECONDS if refreshing else PERSIST_SECONDS)
-            count += 1
-            redo = self._apply(message, stopping)
-            if redo is not None or refreshing != self.sync.refreshing:
-                return redo
-            full = count >= BATCH_MESSAGES or (count % 16 == 0 and time.monotonic() >= ends)
+            taken = self._apply_plain(stopping)
+            if not taken:
+                taken, redo = 1, self._apply(stopping)
+                if redo is not None or refreshing != self.sync.refreshing:
+                    return redo
+            count += taken
+            full = count >= BATCH_MESSAGES or time.monotonic() >= ends
             if full and self._may_commit(ends):
                 return None
         if ends is not None and self.sync.numbering.gap:
             raise Interrupted  # the cookie may cover what did not come yet
         return None
+
+    def _fill_group(self) -> bool:
+        """Take what has arrived; return False if there is nothing."""
+        size = 0
+        while len(self._group) < GROUP_MESSAGES and size < GROUP_BYTES:
+            message = self._connection.receive()
+            if message is None:
+                break
+            plain = self.sync.plain(message)
+            self._group.append(plain or message)
+            if plain is not None:
+                size += len(plain.record.attrs)
+            elif not isinstance(message, Entry):
+                break  # it may end the phase, or the search
+        self.sync.expect(each.record for each in self._group if isinstance(each, Plain))
+        return bool(self._group)
 
     def _may_commit(self, ends: float) -> bool:
         """Say whether the cookie covers nothing that is still to come, as far as can be known."""
@@ -157,7 +182,24 @@ class Search:
         self._connection.wait(until)
         return True
 
-    def _apply(self, message: Message, stopping: Callable[[], bool]) -> Optional[Redo]:
+    def _apply_plain(self, stopping: Callable[[], bool]) -> int:
+        """Deliver entries for as long as they may be taken as they come; return how many."""
+        group, receive, deliver = self._group, self.sync.receive_plain, self._delivery.step
+        count = 0
+        while group and count < PLAIN_AT_ONCE and not stopping():
+            first = group[0]
+            steps = receive(first) if isinstance(first, Plain) else None
+            if steps is None:
+                break
+            group.popleft()
+            count += 1
+            for step in steps:
+                deliver(step)
+        return count
+
+    def _apply(self, stopping: Callable[[], bool]) -> Optional[Redo]:
+        first = self._group.popleft()
+        message = first.message if isinstance(first, Plain) else first
         with contextlib.closing(self.sync.receive(message)) as facts:
             for number, fact in enumerate(facts):
                 if isinstance(fact, Step):

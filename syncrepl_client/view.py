@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the pure core may see of a store: a narrow view, and a scratch pad."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Optional, Protocol
 
 
@@ -28,6 +28,9 @@ class View(Protocol):
 
         The store may change meanwhile; whether that shows is not defined.
         """
+
+    def expect(self, places: Mapping[bytes, bytes]) -> None:
+        """Hear what is asked for next, UUIDs and keys, so as to read it at once."""
 
     def has_displaced(self) -> bool:
         """Say whether any entry is displaced."""

@@ -45,6 +45,8 @@ _NEW_COOKIE, _REFRESH_DELETE, _REFRESH_PRESENT, _ID_SET = 0x80, 0xA1, 0xA2, 0xA3
 _PLAIN_STATE = b"\x30\x15\x0a\x01"
 _PLAIN_UUID = b"\x04\x10"
 
+_STATES = tuple(State)
+
 RawControl = tuple[str, int, Optional[bytes]]
 
 
@@ -183,8 +185,8 @@ def sync_state(value: bytes) -> tuple[State, bytes, Optional[bytes]]:
         cookie = content.optional_cookie()
         content.close()
     try:
-        return State(number), uuid, cookie
-    except ValueError:
+        return _STATES[number], uuid, cookie
+    except IndexError:
         raise ProtocolError(
             f"the server sent a Sync State Control with unknown state {number}"
         ) from None

@@ -22,8 +22,9 @@ from ..exceptions import StoreError, StoreInvalid, StorePathError, StoreVersionE
 from ..messages import Attributes
 from ..view import Named, Record
 
-FORMAT_VERSION = 2
-"""Format 2 has the origin's identity, epoch and time of reconciling; format 1 lacks them."""
+FORMAT_VERSION = 3
+"""Format 1 lacks the origin's identity, epoch and time of reconciling.  Format 3 has entries in
+both forms of :func:`.attributes.encode`; formats 1 and 2 know only the one with lengths."""
 
 
 class Origin(NamedTuple):
@@ -102,6 +103,12 @@ class Store(ABC):
     def below(self, key: bytes, *, reverse: bool = False) -> Iterator[Record]:
         """Yield the entries whose key begins with *key*, itself excluded, in order of key."""
 
+    def expect(self, places: Mapping[bytes, bytes]) -> None:  # noqa: B027 - nothing will do
+        """Hear which entries :meth:`get` and :meth:`at` are asked for next: keys by UUID.
+
+        A store may read them at once.  What changes meanwhile it must heed as ever.
+        """
+
     @abstractmethod
     def has_displaced(self) -> bool:
         """Say whether any entry is displaced."""
@@ -171,7 +178,7 @@ class Items(Mapping[str, Attributes]):
     def __getitem__(self, name: str) -> Attributes:
         try:
             key = dn.key(name)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, AttributeError):
             raise KeyError(name) from None
         record = self._store.at(key)
         if record is None:

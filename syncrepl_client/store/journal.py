@@ -77,6 +77,7 @@ class Journal:
     """The file of commits.
 
     Attributes:
+        version: of the format of what is in it.
         base: number of the dbm file below.
         end: its length, in bytes.
     """
@@ -120,7 +121,7 @@ class Journal:
         if len(start) == _HEADER.size:
             magic, version, base, _ = _HEADER.unpack(start)
             if magic == _MAGIC and start[-4:] == zlib.crc32(start[:-4]).to_bytes(4, "big"):
-                check_version(version, self._path)
+                self.version = check_version(version, self._path)
                 if base < len(BASE_ENDS):
                     return int(base)
         raise self._damaged()
@@ -254,13 +255,13 @@ class JournaledDbm(Mapping[bytes, bytes]):
         return sum(1 for _ in self)
 
     def prepare(self) -> None:
-        """See that a commit can come; make a checkpoint if one is due.
+        """See that a commit can come; make a checkpoint if one is due, or the format is older.
 
         Raises:
             StoreError: it can't; what was committed is whole.
         """
         self._journal.check()
-        if self._journal.end > CHECKPOINT_BYTES:
+        if self._journal.end > CHECKPOINT_BYTES or self._journal.version < FORMAT_VERSION:
             self._checkpoint()
 
     def commit(self, changes: Changes) -> None:

@@ -40,13 +40,16 @@ PRAGMA user_version = {FORMAT_VERSION};
 COMMIT;
 """
 
-FROM_FORMAT_1 = (
-    "ALTER TABLE syncrepl_origin ADD COLUMN identity TEXT",
-    "ALTER TABLE syncrepl_origin ADD COLUMN epoch TEXT",
-    "ALTER TABLE syncrepl_origin ADD COLUMN reconciled REAL",
-    "PRAGMA user_version = 2",
-)
-"""These share a transaction.  SQLite rewrites no row for them."""
+MIGRATION = {
+    1: (
+        "ALTER TABLE syncrepl_origin ADD COLUMN identity TEXT",
+        "ALTER TABLE syncrepl_origin ADD COLUMN epoch TEXT",
+        "ALTER TABLE syncrepl_origin ADD COLUMN reconciled REAL",
+        "PRAGMA user_version = 2",
+    ),
+    2: ("PRAGMA user_version = 3",),
+}
+"""What leads from each format to the next.  All share a transaction; no row is rewritten."""
 
 DEFENCES = ("PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON")
 """The schema runs no function with side effects; damaged pages are noticed sooner."""
@@ -58,6 +61,7 @@ _COLUMNS = {
     1: {"syncrepl_entry": _ENTRY_COLUMNS, "syncrepl_origin": _ORIGIN_COLUMNS[:4]},
     2: {"syncrepl_entry": _ENTRY_COLUMNS, "syncrepl_origin": _ORIGIN_COLUMNS},
 }
+_COLUMNS[3] = _COLUMNS[2]
 
 Execute = Callable[[str], Iterable[tuple[Any, ...]]]
 

@@ -26,10 +26,11 @@ from syncrepl_client.exceptions import (
     StorePathError,
     StoreVersionError,
 )
-from syncrepl_client.store import Origin, SQLiteStore, Store, schema
+from syncrepl_client.store import Origin, SQLiteStore, Store, named, schema
 from syncrepl_client.store import sqlite as sqlite_module
 from syncrepl_client.store.base import FORMAT_VERSION
-from syncrepl_client.store.journal import NO_BASE, journal_path
+from syncrepl_client.store.database import Database
+from syncrepl_client.store.journal import NO_BASE, Journal, journal_path
 from syncrepl_client.store.journal import header as journal_header
 from syncrepl_client.store.journal import record as journal_record
 from tests.contract.places import (
@@ -89,10 +90,10 @@ def test_killed_while_a_store_is_made(
     last: str, sqlite_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To switch to WAL writes a page: the file is a database then, without anything in it."""
-    execute = SQLiteStore._execute
+    execute = Database.execute
 
-    def killing(self: SQLiteStore, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        if sql == sqlite_module._SCRATCH:
+    def killing(self: Database, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        if sql == named.SCRATCH:
             die()
         cursor = execute(self, sql, values)
         if sql.startswith(last):
@@ -100,7 +101,7 @@ def test_killed_while_a_store_is_made(
         return cursor
 
     with monkeypatch.context() as patch:
-        patch.setattr(SQLiteStore, "_execute", killing)
+        patch.setattr(Database, "execute", killing)
         half, commit, _ = schema.SCHEMA.rpartition("COMMIT;")
         assert commit
         patch.setattr(sqlite_module, "SCHEMA", half)
@@ -400,6 +401,35 @@ def test_format_1_is_migrated(file_place: Place) -> None:
     assert len(store) == 4
 
 
+def test_format_2_is_migrated(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knew attributes with their lengths only, and could not read what is written now."""
+    entry = record(1)._replace(attrs=b'{"cn":[1,2]}\nabb')
+    fill(file_place.create(), entry, cookie=b"1")
+    file_place.close()
+    if file_place.kind == "sqlite":
+        with closing(sqlite3.connect(file_place.path)) as connection:
+            connection.execute("PRAGMA user_version = 2")
+    else:
+        path = Path(journal_path(str(file_place.path)))
+        content = path.read_bytes()
+        assert content.startswith(journal_header(NO_BASE))
+        path.write_bytes(journal_header(NO_BASE, 2) + content[len(journal_header(NO_BASE)) :])
+    store = file_place.open()
+    assert store.items()[entry.dn] == {"cn": [b"a", b"bb"]}
+    fill(store, record(2), cookie=b"2")
+    store.close()
+    if file_place.kind == "sqlite":
+        with closing(sqlite3.connect(file_place.path)) as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+    else:
+        kept = Journal(str(path))
+        kept.close()
+        assert kept.version == 3
+    store = file_place.open()
+    assert store.origin == origin(b"2")
+    assert len(store) == 2
+
+
 def test_a_migrated_file_has_the_schema_of_a_new_one(sqlite_place: Place, tmp_path: Path) -> None:
     """But for the spelling: the columns, their order and their types."""
 
@@ -420,15 +450,15 @@ def test_a_migrated_file_has_the_schema_of_a_new_one(sqlite_place: Place, tmp_pa
     assert tuple(column[1] for column in found[1][1:]) == Origin._fields
 
 
-@pytest.mark.parametrize("statements", range(9))
+@pytest.mark.parametrize("statements", range(10))
 def test_killed_in_the_middle_of_a_migration(
     sqlite_place: Place, statements: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it was cut short before, it is format 1 or 2, and is opened again."""
+    """Whatever it was cut short before, it is format 1 or 3, and is opened again."""
     sqlite_format_1(sqlite_place.path)
-    execute, left = SQLiteStore._execute, [statements]
+    execute, left = Database.execute, [statements]
 
-    def dying(store: SQLiteStore, sql: str, values: Any = ()) -> sqlite3.Cursor:
+    def dying(store: Database, sql: str, values: Any = ()) -> sqlite3.Cursor:
         writes = sql.lstrip().startswith(
             ("BEGIN", "ALTER", "PRAGMA user_version = ", "COMMIT", "CREATE")
         )
@@ -437,14 +467,14 @@ def test_killed_in_the_middle_of_a_migration(
             die()
         return execute(store, sql, values)
 
-    monkeypatch.setattr(SQLiteStore, "_execute", dying)
+    monkeypatch.setattr(Database, "execute", dying)
     status = in_child(lambda: sqlite_place.open().close())
     monkeypatch.undo()
-    assert status == (-signal.SIGKILL if statements < 7 else 0)
+    assert status == (-signal.SIGKILL if statements < 8 else 0)
     with closing(sqlite3.connect(sqlite_place.path)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         width = len(connection.execute("SELECT * FROM syncrepl_origin").fetchone())
-    assert (version, width) == ((1, 4) if statements < 6 else (2, 7))
+    assert (version, width) == ((1, 4) if statements < 7 else (3, 7))
     store = sqlite_place.open()
     assert store.origin == ORIGIN_1
     consistent(store)

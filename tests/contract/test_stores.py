@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncrepl_client import dn
 from syncrepl_client.exceptions import ConfigurationError, StoreError
-from syncrepl_client.store import MemoryStore, Origin, Store, open_store
+from syncrepl_client.store import MemoryStore, Origin, Store, ahead, open_store
 from syncrepl_client.view import Record
 from tests.contract.places import (
     KINDS,
@@ -663,6 +663,7 @@ STEPS = st.one_of(
     st.tuples(st.sampled_from(["commit", "rollback", "clear"])),
     st.tuples(st.sampled_from(["present", "gone"]), st.lists(NUMBERS, max_size=3)),
     st.tuples(st.just("placed"), NUMBERS),
+    st.tuples(st.just("expect"), st.dictionaries(NUMBERS, st.sampled_from(range(len(RECORDS))))),
 )
 
 
@@ -687,6 +688,8 @@ def apply(store: Store, step: Any) -> None:
         store.named.placed(uid(rest[0]))
     elif word == "clear":
         store.named.clear()
+    elif word == "expect":
+        store.expect({uid(number): RECORDS[which](number).key for number, which in rest[0].items()})
     else:
         getattr(store.named, word)(map(uid, rest[0]))
 
@@ -712,6 +715,41 @@ def seen(store: Store) -> list[Any]:
         [store.named.count_leavers(unnamed=unnamed) for unnamed in (False, True)],
         dict(store.items()),
     ]
+
+
+@pytest.mark.parametrize("many", [0, 3, 1024])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.differing_executors])
+@given(steps=st.lists(STEPS, max_size=30))
+def test_reading_ahead_changes_nothing(many: int, steps: list[Any]) -> None:
+    """Each step asks for what only SQLite has read ahead, or not written yet."""
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(ahead, "_FEW", 0)
+        patch.setattr(ahead, "_MANY", many)
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        memory = MemoryStore()
+        place = Place("sqlite", directory)
+        stack.callback(place.close)
+        stores = [memory, place.create()]
+        memory.create()
+        for store in stores:
+            store.begin()
+        for step in steps:
+            for store in stores:
+                apply(store, step)
+            one, other = (
+                [
+                    [store.get(uid(number)) for number in range(7)],
+                    [
+                        store.at(RECORDS[which](number).key)
+                        for which in range(9)
+                        for number in (1, 2)
+                    ],
+                ]
+                for store in stores
+            )
+            assert one == other
+        assert seen(memory) == seen(stores[1])
 
 
 @settings(deadline=None, max_examples=40)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Reading ahead, and writing behind: one statement for a group of entries, not one for each.
+
+What is known of the table, and what is not written to it yet, is bounded.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Optional
+
+from ..exceptions import StoreError
+from ..view import Record
+from .database import Database
+
+COLUMNS = "uuid, key, dn, attrs"
+_PUT = (
+    f"INSERT INTO syncrepl_entry ({COLUMNS}) VALUES (?, ?, ?, ?) ON CONFLICT (uuid) DO UPDATE SET "
+    "key = excluded.key, dn = excluded.dn, attrs = excluded.attrs"
+)
+_FEW = 8
+"""So few entries are read one by one."""
+_MANY, _BYTES = 1024, 4 << 20
+"""So many entries, and so many bytes of attributes, are known at once, or one more."""
+
+
+class Ahead:
+    """The table of entries as it will be once :meth:`flush` has written what is pending.
+
+    What is pending is known.  Nobody else may write to the table.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Read and write through *database*."""
+        self._database = database
+        self._records: dict[bytes, Optional[Record]] = {}
+        self._owners: dict[bytes, Optional[bytes]] = {}
+        self._pending: dict[bytes, Record] = {}
+        self._size = 0
+
+    # --- reading
+
+    def get(self, uuid: bytes) -> Optional[Record]:
+        """Return the entry *uuid*."""
+        try:
+            return self._records[uuid]
+        except KeyError:
+            self._make_room()
+            record = self._learn("uuid", (uuid,))
+            self._records[uuid] = record
+            return record
+
+    def at(self, key: bytes) -> Optional[Record]:
+        """Return the entry with that key."""
+        try:
+            uuid = self._owners[key]
+        except KeyError:
+            self._make_room()
+            record = self._learn("key", (key,))
+            self._owners[key] = None if record is None else record.uuid
+            return record
+        return None if uuid is None else self._records[uuid]
+
+    def expect(self, places: Mapping[bytes, bytes]) -> None:
+        """Read the entries with these UUIDs, and those with the keys of others (UUID to key)."""
+        if len(places) <= _FEW:
+            return
+        self.flush()
+        self.forget()
+        self._learn("uuid", tuple(places))
+        keys = tuple(key for key in places.values() if key not in self._owners)
+        self._learn("key", keys)
+        # What was not found is not there.
+        self._records = {**dict.fromkeys(places), **self._records}
+        self._owners = {**dict.fromkeys(keys), **self._owners}
+
+    def _learn(self, column: str, values: Sequence[bytes]) -> Optional[Record]:
+        """Read the entries that have these *values*; return the last one."""
+        marks = ", ".join("?" * len(values))
+        sql = f"SELECT {COLUMNS} FROM syncrepl_entry WHERE {column} IN ({marks})"
+        record = None
+        for record in self._database.records(sql, values):
+            self._know(record)
+        return record
+
+    def _know(self, record: Record) -> None:
+        self._records[record.uuid] = record
+        self._owners[record.key] = record.uuid
+        self._size += len(record.attrs)
+
+    def _make_room(self) -> None:
+        if max(len(self._records), len(self._owners)) > _MANY or self._size > _BYTES:
+            self.flush()
+            self.forget()
+
+    # --- writing
+
+    def put(self, record: Record) -> None:
+        """Write *record*, soon.
+
+        Raises:
+            StoreError: another entry has its key.
+        """
+        old = self.get(record.uuid)
+        if old is None or old.key != record.key:
+            if self.at(record.key) is not None:
+                raise StoreError(f"two entries of the data store can't both be {record.dn!r}")
+            if old is not None:
+                self._owners[old.key] = None
+        if record.uuid in self._pending:
+            self.flush()  # what is written comes in this order, and made room for what follows
+        self._pending[record.uuid] = record
+        self._know(record)
+        self._make_room()
+
+    def remove(self, uuid: bytes) -> None:
+        """Remove the entry *uuid*."""
+        self.flush()
+        self._database.execute("DELETE FROM syncrepl_entry WHERE uuid = ?", (uuid,))
+        record = self._records.pop(uuid, None)
+        if record is not None:
+            self._owners.pop(record.key, None)
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if self._pending:
+            self._database.many(_PUT, self._pending.values())
+            self._pending.clear()
+
+    def forget(self) -> None:
+        """Know nothing any more, nor write what was pending."""
+        self._records.clear()
+        self._owners.clear()
+        self._pending.clear()
+        self._size = 0
+
+    def records(self, rest: str, values: Sequence[Any]) -> Iterator[Record]:
+        """Yield the entries that ``SELECT`` finds with this *rest* of a statement."""
+        self.flush()
+        return self._database.records(f"SELECT {COLUMNS} FROM {rest}", values)
