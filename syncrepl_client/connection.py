@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The connection to the server: the only module that talks to the network, and that waits.
 
+(:mod:`.handshake` does so for it, once, before libldap goes to an ``ldaps:`` server.)
+
 It never waits inside libldap: a signal that arrives there kills the connection, and a stop
 would go unheard.  The socket is non-blocking, Python waits on its descriptor and on a
 wake-up socket, and libldap is asked for what has arrived, with timeout 0.
@@ -21,7 +23,7 @@ import ldap.sasl
 from ldap.controls import RequestControl
 from ldap.extop import ExtendedRequest
 
-from . import transport, wire
+from . import handshake, transport, wire
 from .credentials import Credentials
 from .dialect import Refusal
 from .exceptions import ConfigurationError, ProtocolError, Stopped, SyncUnsupported
@@ -132,7 +134,10 @@ class Connection:
         self.ldap = ldap.initialize(url.server)
         with self._opening("StartTLS"):
             self._set_options(options)
-            if starttls and not transport.is_tls(url.server):
+            if transport.is_tls(url.server):
+                if handshake.is_needed():
+                    handshake.check(url.server, self.ldap.get_option(ldap.OPT_NETWORK_TIMEOUT))
+            elif starttls:
                 self._start_tls()
 
     @contextlib.contextmanager
@@ -140,8 +145,10 @@ class Connection:
         """Close the connection if *what* fails, and explain why."""
         try:
             yield
-        except ldap.TIMEOUT:
+        except ldap.TIMEOUT as error:
             self.close()
+            if transport.is_explained(error):
+                raise
             raise self._timed_out(what) from None
         except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR) as error:
             self.close()

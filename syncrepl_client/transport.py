@@ -120,6 +120,12 @@ def _details(error: ldap.LDAPError) -> dict[str, Any]:
     return error.args[0] if error.args and isinstance(error.args[0], dict) else {}
 
 
+def is_explained(error: ldap.LDAPError) -> bool:
+    """Whether *error* was raised here, with words of ours, and not by libldap."""
+    details = _details(error)
+    return "info" in details and "result" not in details
+
+
 def hint_at_certificate(error: ldap.LDAPError) -> None:
     """Say what libldap does not: that the trouble may be the certificate."""
     details = _details(error)
