@@ -205,6 +205,7 @@ class Connection:
             os.set_blocking(self._descriptor(), False)
 
     def _bind_by_sasl(self, credentials: Credentials, mechanism: str, password: bytes) -> None:
+        self._see_that_it_answers()
         answers: dict[int, Union[str, bytes]] = {ldap.sasl.CB_USER: credentials.authzid or ""}
         if credentials.sasl_user is not None:
             answers[ldap.sasl.CB_AUTHNAME] = credentials.sasl_user
@@ -218,6 +219,15 @@ class Connection:
         ) as error:
             transport.hint_at_mechanism(error, mechanism, self.url.server)
             raise
+
+    def _see_that_it_answers(self) -> None:
+        """Have a server that hangs found out here: python-ldap binds with the GIL held."""
+        try:
+            self._read("", "(objectClass=*)", ["1.1"])
+        except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT):
+            raise
+        except ldap.LDAPError as error:  # a refusal is an answer
+            logger.debug("%s before the bind: %s", self.url.server, error)
 
     def _limit_unacknowledged(self) -> None:
         """Set TCP_USER_TIMEOUT where libldap has no option for it, and the system does."""
