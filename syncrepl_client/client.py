@@ -11,10 +11,10 @@ from typing import Any, Optional, Union
 
 import ldap
 
-from . import callbacks, dn, guard, retry, server, transport, url, verification
+from . import callbacks, dn, guard, retry, transport, url, verification
 from .attributes import Selection
 from .backoff import Backoff
-from .connection import Connection, open_first
+from .connection import Connection
 from .credentials import Credentials, Password
 from .delivery import Delivery, OnCallbackError
 from .exceptions import (
@@ -27,8 +27,9 @@ from .exceptions import (
     TooManyDeletes,
     UsageError,
 )
-from .link import Link, Peer
+from .link import Link
 from .modes import SyncreplMode
+from .opener import Opener
 from .ordinary import OrdinarySearch
 from .protocol import Request, StartOver
 from .resumption import doubt, reconcile_in
@@ -128,7 +129,7 @@ class Syncrepl:
         if not isinstance(data_path, str):
             raise ConfigurationError(f"data_path is a str, not {data_path!r}")
         self._mode = mode
-        self._heartbeat = _seconds("heartbeat", heartbeat, least=0.001)
+        heartbeat = _seconds("heartbeat", heartbeat, least=0.001)
         self._reconcile_every = _seconds("reconcile_every", reconcile_every, least=1)
         self._max_deletes = guard.check_limit(max_deletes)
         backoff = _backoff(reconnect, mode)
@@ -144,15 +145,14 @@ class Syncrepl:
             undo.callback(self.store.close)
             self._delivery = Delivery(self.store, usable, on_callback_error)
             self._url = self._choose_url(given)
-            self._credentials = Credentials.choose(self._url, password, sasl_user, authzid)
+            credentials = Credentials.choose(self._url, password, sasl_user, authzid)
             self._url = self._url.without_password()
-            self._starttls, self._options = starttls, options or {}
-            transport.warn_of_risks(
-                self._url, self._credentials, starttls=starttls, options=self._options
-            )
+            options = options or {}
+            transport.warn_of_risks(self._url, credentials, starttls=starttls, options=options)
             self._waker = Waker()
             undo.callback(self._waker.close)
-            self._link = Link(self._connect, self._waker, backoff)
+            self._opener = Opener(self._url, credentials, self._waker, starttls, options, heartbeat)
+            self._link = Link(self._opener.meet, self._waker, backoff)
             undo.callback(self._link.close)
             self._welcome()
             self._begin_search()
@@ -171,25 +171,6 @@ class Syncrepl:
         return given
 
     # --- the connection
-
-    def _connect(self, turn: int) -> Peer:
-        connection = self._connect_to(turn)
-        try:
-            return connection, server.probe(connection, connection.url)
-        except BaseException:
-            connection.close()
-            raise
-
-    def _connect_to(self, turn: int) -> Connection:
-        return open_first(
-            self._url,
-            self._waker,
-            credentials=self._credentials,
-            starttls=self._starttls,
-            options=self._options,
-            heartbeat=self._heartbeat,
-            start=turn,
-        )
 
     @property
     def _connection(self) -> Connection:
@@ -333,7 +314,7 @@ class Syncrepl:
         self._polling = True
         try:
             return verification.verify(
-                lambda: OrdinarySearch(self._connect_to(self._link.turn)),
+                lambda: OrdinarySearch(self._opener.open(self._link.turn)),
                 self.store,
                 self._link.facts.dialect,
                 page_size,

@@ -6,7 +6,7 @@ that takes the connection and stays silent it keeps a core busy for good, and no
 interrupt it.  So such a server is found out by a connection of our own, on which Python waits.
 Nothing is trusted or told there: it begins a handshake, hears the first octet, and is closed.
 
-Besides :mod:`.connection`, which calls it, no other module talks to the network.
+Besides :mod:`.session`, which calls it, no other module talks to the network.
 """
 
 import contextlib
