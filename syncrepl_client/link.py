@@ -17,6 +17,7 @@ import ldap
 
 from .backoff import Backoff
 from .connection import Connection
+from .exceptions import UsageError
 from .opener import Peer
 from .waiting import Waker
 
@@ -97,6 +98,17 @@ class Link:
         self._resume = 0.0
         self.connection: Optional[Connection]
         self.connection, self.facts = connect(0)
+
+    @property
+    def established(self) -> Connection:
+        """The connection there is.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.connection is None:
+            raise UsageError("there is no connection")
+        return self.connection
 
     @property
     def reconnects(self) -> bool:

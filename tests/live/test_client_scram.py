@@ -79,7 +79,7 @@ def test_scram(name: str, connect: Connect, tmp_path: Path) -> None:
         assert who(client) == f"dn:{person_dn(1)}"
         client.run()
         assert person_dn(2) in contents(client)
-        texts = [repr(client), repr(vars(client)), repr(vars(client._connection))]
+        texts = [repr(client), repr(vars(client)), repr(vars(client._link.established))]
         texts += [each.read_bytes().decode("latin-1") for each in tmp_path.iterdir()]
     assert "tell-tale" not in "\n".join(texts)
     with Syncrepl(
