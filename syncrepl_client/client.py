@@ -95,8 +95,8 @@ class Syncrepl:
             heartbeat: seconds of silence after which the server is asked for a sign of life;
                 if it stays silent for as long again, the connection is lost.  None: never.
             reconcile_every: seconds between refreshes without a cookie (see
-                :meth:`reconcile`); None: as the server needs it, which is daily on 389-ds and
-                never elsewhere; ``math.inf``: never.
+                :meth:`reconcile`); None: as the server needs it, which is daily on 389-ds,
+                weekly on OpenLDAP and never elsewhere; ``math.inf``: never.
             max_deletes: a refresh that would delete more raises TooManyDeletes: a part of the
                 store (a float; stores of fewer than 100 entries are not guarded then), a
                 number of entries (an int), or None for no limit.
