@@ -3,37 +3,30 @@
 
 import contextlib
 import logging
-import math
-import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Optional, Union
 
 import ldap
 
-from . import callbacks, dn, guard, retry, server, transport, url, verification
-from .attributes import Selection
+from . import arguments, callbacks, guard, retry, transport, url, verification
 from .backoff import Backoff
-from .connection import Connection, open_first
+from .connection import Connection
 from .credentials import Credentials, Password
 from .delivery import Delivery, OnCallbackError
 from .exceptions import (
     ClosedError,
-    ConfigurationError,
-    LDAPUrlError,
-    ProtocolError,
-    SearchEnded,
     ServerError,
     TooManyDeletes,
     UsageError,
 )
-from .link import Link, Peer
+from .link import Link
 from .modes import SyncreplMode
+from .opener import Opener
 from .ordinary import OrdinarySearch
-from .protocol import Request, StartOver
-from .resumption import doubt, reconcile_in
-from .search import Interrupted, Redo, Search
-from .store import Origin, Store, open_store
+from .search import Interrupted
+from .store import Store, open_store
+from .succession import Succession
 from .verification import Difference
 from .waiting import Waker
 
@@ -41,10 +34,6 @@ logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 0.5
 """So long a stop waits for the server to answer a Cancel."""
-SEARCHES_AGAIN = 3
-"""So often in a row a search is sent again for a change that may be lost (389-ds)."""
-START_OVERS = 3
-"""So often in a row a refresh starts over before the server is given up."""
 HEARTBEAT_SECONDS = 20.0
 """After so long a silence the server is asked for a sign of life, and has so long for it."""
 
@@ -106,8 +95,8 @@ class Syncrepl:
             heartbeat: seconds of silence after which the server is asked for a sign of life;
                 if it stays silent for as long again, the connection is lost.  None: never.
             reconcile_every: seconds between refreshes without a cookie (see
-                :meth:`reconcile`); None: as the server needs it, which is daily on 389-ds and
-                never elsewhere; ``math.inf``: never.
+                :meth:`reconcile`); None: as the server needs it, which is daily on 389-ds,
+                weekly on OpenLDAP and never elsewhere; ``math.inf``: never.
             max_deletes: a refresh that would delete more raises TooManyDeletes: a part of the
                 store (a float; stores of fewer than 100 entries are not guarded then), a
                 number of entries (an int), or None for no limit.
@@ -123,88 +112,37 @@ class Syncrepl:
                 telling one said, and in its ``info`` what each did.
             Exception: whatever a function given as password raised.
         """
-        if not isinstance(mode, SyncreplMode):
-            raise ConfigurationError(f"mode is a SyncreplMode, not {mode!r}")
-        if not isinstance(data_path, str):
-            raise ConfigurationError(f"data_path is a str, not {data_path!r}")
+        arguments.check_mode(mode)
+        arguments.check_data_path(data_path)
         self._mode = mode
-        self._heartbeat = _seconds("heartbeat", heartbeat, least=0.001)
-        self._reconcile_every = _seconds("reconcile_every", reconcile_every, least=1)
-        self._max_deletes = guard.check_limit(max_deletes)
-        backoff = _backoff(reconnect, mode)
+        heartbeat = arguments.check_seconds("heartbeat", heartbeat, least=0.001)
+        every = arguments.check_seconds("reconcile_every", reconcile_every, least=1)
+        max_deletes = guard.check_limit(max_deletes)
+        backoff = arguments.choose_backoff(reconnect, mode)
         given = None if ldap_url is None else url.parse(ldap_url)
         usable = callbacks.usable(callback)
         self._closed = self._over = self._polling = False
-        self._refreshed = self._reconciling = self._deletes_allowed = False
-        self._start_overs = self._searches_again = 0
-        self._search: Optional[Search] = None
         self._welcomed: Optional[Connection] = None
         with contextlib.ExitStack() as undo:
             self.store = open_store(store, data_path)
             undo.callback(self.store.close)
             self._delivery = Delivery(self.store, usable, on_callback_error)
-            self._url = self._choose_url(given)
-            self._credentials = Credentials.choose(self._url, password, sasl_user, authzid)
+            self._url = arguments.choose_url(given, self.store)
+            credentials = Credentials.choose(self._url, password, sasl_user, authzid)
             self._url = self._url.without_password()
-            self._starttls, self._options = starttls, options or {}
-            transport.warn_of_risks(
-                self._url, self._credentials, starttls=starttls, options=self._options
-            )
+            options = options or {}
+            transport.warn_of_risks(self._url, credentials, starttls=starttls, options=options)
             self._waker = Waker()
             undo.callback(self._waker.close)
-            self._link = Link(self._connect, self._waker, backoff)
+            self._opener = Opener(self._url, credentials, self._waker, starttls, options, heartbeat)
+            self._link = Link(self._opener.meet, self._waker, backoff)
             undo.callback(self._link.close)
+            self._searches = Succession(
+                mode, self._url, self._link, self._delivery, every, max_deletes
+            )
             self._welcome()
-            self._begin_search()
+            self._searches.begin()
             undo.pop_all()
-
-    def _choose_url(self, given: Optional[url.SearchUrl]) -> url.SearchUrl:
-        stored = self.store.origin.url if self.store.exists else None
-        if given is None:
-            if stored is None:
-                raise LDAPUrlError(
-                    "ldap_url is None, and there is no data store that remembers one"
-                )
-            given = url.parse(stored)
-        elif stored is not None:
-            given.check_same_search(url.parse(stored))
-        return given
-
-    # --- the connection
-
-    def _connect(self, turn: int) -> Peer:
-        connection = self._connect_to(turn)
-        try:
-            return connection, server.probe(connection, connection.url)
-        except BaseException:
-            connection.close()
-            raise
-
-    def _connect_to(self, turn: int) -> Connection:
-        return open_first(
-            self._url,
-            self._waker,
-            credentials=self._credentials,
-            starttls=self._starttls,
-            options=self._options,
-            heartbeat=self._heartbeat,
-            start=turn,
-        )
-
-    @property
-    def _connection(self) -> Connection:
-        if self._link.connection is None:
-            raise UsageError("there is no connection")
-        return self._link.connection
-
-    def _welcome(self) -> None:
-        """Do what comes between a bind and the search."""
-        facts = self._link.facts
-        self._debug(f"connected to {self._connection.url.server}, dialect {facts.dialect.name}")
-        self.callback.bind_complete(self._connection.ldap)
-        self._welcomed = self._connection
-
-    # --- the public face
 
     def poll(self, timeout: Optional[float] = None) -> bool:
         """Wait for something to do, do it, commit it.
@@ -231,7 +169,7 @@ class Syncrepl:
                 ``poll()`` searches again, from the last commit on.
         """
         self._check_usable("poll")
-        deadline = _deadline(timeout)
+        deadline = arguments.deadline(timeout)
         self._polling = True
         self._revive()
         try:
@@ -247,7 +185,7 @@ class Syncrepl:
             self._polling = False
         if self._waker.stopping and not self._over:
             self._over = True
-            self._end_search(CANCEL_SECONDS)
+            self._searches.end(CANCEL_SECONDS)
             self._debug("stopped")
         return not self._over
 
@@ -279,33 +217,25 @@ class Syncrepl:
         """
         if self._closed:
             raise ClosedError("reconcile(): the client was unbound")
-        self._reconciling = True
+        self._searches.reconciling = True
         self._waker.wake()
 
     def allow_deletes(self) -> None:
-        """Let one refresh delete whatever it has to, whatever ``max_deletes`` says.
-
-        That is the one that goes on, or else the next one.
-        """
+        """Let the refresh that goes on, or else the next one, delete more than ``max_deletes``."""
         self._check_usable("allow_deletes")
-        self._deletes_allowed = True
-        if self._search is not None:
-            self._search.sync.allow_deletes()
+        self._searches.allow_deletes()
 
     def verify(self, page_size: int = 1000, limit: int = 1000) -> list[Difference]:
         """Compare the store with an ordinary search of the directory; change nothing.
 
         The search is read page by page (RFC 2696) over a connection of its own, made like the
-        first one (``bind_complete`` is not called).  The store, its cookie and the content
-        synchronization search stay as they are; what arrives meanwhile waits for the next poll.
-        What differs is looked at once more before it is returned.  Memory does not grow with
-        the directory; SQLite's temporary file does, by some 25 bytes an entry.
+        first one (``bind_complete`` is not called).  What arrives meanwhile waits for the next
+        poll.  What differs is looked at once more before it is returned.  Memory does not grow
+        with the directory; SQLite's temporary file does, by some 25 bytes an entry.
 
-        What changed in the directory since the last ``poll()`` differs as well: nobody can tell
-        it from a change that was lost.  So poll until nothing comes, verify, and believe what
-        is still there when both are done again.
-
-        Not compared: references, and attributes that the server derives and tells no change of
+        What changed since the last ``poll()`` differs as well: poll until nothing comes,
+        verify, and believe what is still there when both are done again.  Not compared:
+        references, and attributes that the server derives and tells no change of
         (:data:`.verification.DERIVED`; on 389-ds :data:`.verification.BOOKKEEPING` too).
 
         Args:
@@ -323,9 +253,8 @@ class Syncrepl:
             PagingUnsupported: the server has no paged results.
             ConfigurationError: *page_size* or *limit* is no number of entries.
             StoreError: the store can't be read, or the temporary file not be written.
-            ldap.LDAPError: of the second connection; SIZELIMIT_EXCEEDED or
-                ADMINLIMIT_EXCEEDED if the server lets this user read a part only, TIMEOUT if
-                it says nothing for five minutes.
+            ldap.LDAPError: of the second connection; SIZELIMIT_EXCEEDED or ADMINLIMIT_EXCEEDED
+                if this user may read a part only, TIMEOUT after five minutes of silence.
         """
         self._check_usable("verify")
         if not self.refreshed:
@@ -333,7 +262,7 @@ class Syncrepl:
         self._polling = True
         try:
             return verification.verify(
-                lambda: OrdinarySearch(self._connect_to(self._link.turn)),
+                lambda: OrdinarySearch(self._opener.open(self._link.turn)),
                 self.store,
                 self._link.facts.dialect,
                 page_size,
@@ -380,11 +309,12 @@ class Syncrepl:
     @property
     def refreshed(self) -> bool:
         """Whether the refresh stage is over, so that the store has equalled the answer."""
-        return self._refreshed
+        return self._searches.refreshed
 
     @property
     def _phase(self) -> str:
-        return "not searching" if self._search is None else self._search.sync.phase.value
+        search = self._searches.search
+        return "not searching" if search is None else search.sync.phase.value
 
     def _check_usable(self, method: str) -> None:
         if self._closed:
@@ -400,39 +330,29 @@ class Syncrepl:
     def _turn(self, deadline: Optional[float]) -> None:
         if not self._ready(deadline):
             return
-        search = self._search or self._begin_search()
-        patience = self._next_reconcile(search)
-        redo = search.batch(deadline, self._stopping, self._gives_way, patience)
+        searches = self._searches
+        search = searches.search or searches.begin()
+        patience = searches.next_reconcile(search)
+        redo = search.batch(deadline, self._stopping, searches.gives_way, patience)
         if self.store.in_transaction:
-            self._delivery.commit(self._next_origin(search, redo))
+            self._delivery.commit(searches.next_origin(search, redo))
             self._link.succeeded()
-        if search.refreshed:
-            self._refreshed = True
-            self._start_overs = 0
-            self._deletes_allowed = search.reconciles = False
-            self._link.forget_changelog()
-        if isinstance(redo, StartOver):
-            self._start_over(redo)
-        elif redo is not None:
-            self._search_again(redo.reason)
-        elif search.ended or (
-            self._mode is SyncreplMode.REFRESH_ONLY and not search.sync.refreshing
-        ):
-            self._ended(search)
-        elif self._reconciling and not search.sync.refreshing:
-            self._end_search(0)
+        self._over = not searches.proceed(search, redo)
 
     def _stopping(self) -> bool:
         return self._waker.stopping
 
-    def _gives_way(self) -> bool:
-        """Say whether the search that goes on is in the way of a reconcile."""
-        return self._reconciling and self.refreshed
-
     def _revive(self) -> None:
         """Begin anew where a search came to its end, and a reconcile was asked for."""
-        if self._over and self._reconciling and self.refreshed:
-            self._search, self._over = None, False
+        if self._over and self._searches.gives_way():
+            self._searches.search, self._over = None, False
+
+    def _welcome(self) -> None:
+        """Do what comes between a bind and the search."""
+        connection, facts = self._link.established, self._link.facts
+        self._debug(f"connected to {connection.url.server}, dialect {facts.dialect.name}")
+        self.callback.bind_complete(connection.ldap)
+        self._welcomed = connection
 
     def _ready(self, deadline: Optional[float]) -> bool:
         if not self._link.ready(deadline, self._stopping):
@@ -441,111 +361,6 @@ class Syncrepl:
             self._welcome()
         return True
 
-    def _ended(self, search: Search) -> None:
-        """The server ended the search, or there is nothing more to be had from it."""
-        if self._mode is SyncreplMode.REFRESH_AND_PERSIST and self._link.reconnects:
-            raise SearchEnded(f"the server at {self._connection.url.server} ended the search")
-        search.end(0, cancel=False)
-        if self._reconciling:
-            self._search = None
-        else:
-            self._over = True
-
-    def _begin_search(self, *, afresh: bool = False, again: int = 0) -> Search:
-        origin = self._delivery.origin
-        reconciles = self._reconcile_in() <= 0
-        if self._reconciling:  # what is asked for from now on comes after this search
-            self._reconciling, reconciles = False, True
-        cookie = None if afresh or reconciles or self._doubts_cookie() else origin.cookie
-        self._debug(f"searching with {'no cookie' if cookie is None else f'cookie {cookie!r}'}")
-        request = Request(
-            dialect=self._link.facts.dialect,
-            base=dn.key(self._url.base),
-            subtree=self._url.scope == ldap.SCOPE_SUBTREE,
-            cookie=cookie,
-            selection=Selection(self._url.attributes),
-            operational=self._link.facts.operational,
-            watch=again < SEARCHES_AGAIN,
-            max_deletes=None if self._deletes_allowed else self._max_deletes,
-        )
-        try:
-            self._search = Search(self._connection, self._delivery, self._wire_mode, request)
-        except BaseException:
-            self._reconciling = self._reconciling or reconciles
-            raise
-        self._search.reconciles = reconciles
-        self._refreshed = False
-        self._searches_again = again
-        return self._search
-
-    @property
-    def _wire_mode(self) -> SyncreplMode:
-        """What the server is asked for: where its refreshOnly can't be trusted, to go on."""
-        races = self._link.facts.dialect.refresh_only_races
-        return SyncreplMode.REFRESH_AND_PERSIST if races else self._mode
-
-    def _reconcile_in(self) -> float:
-        """Return in how many seconds a search without a cookie is due by the clock."""
-        every = self._reconcile_every
-        if every is None:
-            every = self._link.facts.dialect.reconcile_every
-        return reconcile_in(self._delivery.origin, every, time.time())
-
-    def _next_reconcile(self, search: Search) -> Optional[float]:
-        """See whether a reconcile is due; return until when there is none."""
-        if search.sync.refreshing:
-            return None
-        seconds = self._reconcile_in()
-        if seconds <= 0:
-            self._reconciling = True
-        return None if math.isinf(seconds) else time.monotonic() + seconds
-
-    def _start_over(self, start_over: StartOver) -> None:
-        reason = start_over.reason
-        self._start_overs += 1
-        if self._start_overs > START_OVERS:
-            raise ProtocolError(
-                f"the answer of {self._connection.url.server} can't be completed: {reason}, "
-                f"and that {START_OVERS} times in a row"
-            )
-        level = logging.WARNING if start_over.alarming else logging.INFO
-        where = self._connection.url.server
-        logger.log(level, "%s: starting over without a cookie: %s", where, reason)
-        self._debug(f"starting over without a cookie: {reason}")
-        self._end_search(0)
-        self._begin_search(afresh=True)
-
-    def _search_again(self, reason: str) -> None:
-        logger.info("searching again: %s", reason)
-        self._debug(f"searching again: {reason}")
-        self._end_search(0)
-        self._begin_search(again=self._searches_again + 1)
-
-    def _next_origin(self, search: Search, redo: Optional[Redo]) -> Optional[Origin]:
-        """Return what the store is the answer to once this batch is in it; None: as before."""
-        if isinstance(redo, StartOver):
-            # What was applied may have removed the signs that more is to come: should the new
-            # search be cut short, the one after it must not resume.
-            return self._delivery.origin._replace(cookie=None)
-        if search.sync.refreshing:
-            return None
-        origin = self._delivery.origin
-        return origin._replace(
-            cookie=search.sync.cookie,
-            dialect=self._link.facts.dialect.name,
-            url=str(self._url),
-            identity=self._link.facts.identity,
-            epoch=self._link.facts.epoch,
-            reconciled=time.time() if search.reconciled else origin.reconciled,
-        )
-
-    def _doubts_cookie(self) -> bool:
-        reason = doubt(self._delivery.origin, self._link.facts, self._url, self.store.trusted)
-        if reason is not None:
-            logger.info("the stored cookie is not used: %s", reason)
-            self._debug(f"the stored cookie is not used: {reason}")
-        return reason is not None
-
     # --- what goes wrong
 
     def _abort(self) -> None:
@@ -553,14 +368,7 @@ class Syncrepl:
         try:
             self._delivery.roll_back()
         finally:
-            self._end_search(0)
-
-    def _end_search(self, seconds: float) -> None:
-        search, self._search = self._search, None
-        if search is not None:
-            if search.reconciles:
-                self._reconciling = True  # as it came to nothing
-            search.end(seconds, cancel=self._link.facts.cancels)
+            self._searches.end(0)
 
     def _rides_over(self, error: Exception) -> bool:
         """Say whether a later turn may mend *error*, and see to it that there is one."""
@@ -588,28 +396,3 @@ class Syncrepl:
 
     def _debug(self, message: str) -> None:
         self._delivery.debug(message)
-
-
-def _deadline(timeout: Optional[float]) -> Optional[float]:
-    seconds = _seconds("timeout", timeout)
-    return None if seconds is None or math.isinf(seconds) else time.monotonic() + seconds
-
-
-def _seconds(name: str, value: Optional[float], *, least: float = 0) -> Optional[float]:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigurationError(f"{name} is a number of seconds or None, not {value!r}")
-    if math.isnan(value) or value < least:
-        raise ConfigurationError(f"{name} is {least} or more seconds, or None, not {value!r}")
-    return value
-
-
-def _backoff(reconnect: Union[bool, Backoff, None], mode: SyncreplMode) -> Optional[Backoff]:
-    if isinstance(reconnect, Backoff):
-        return reconnect
-    if reconnect is None:
-        reconnect = mode is SyncreplMode.REFRESH_AND_PERSIST
-    if not isinstance(reconnect, bool):
-        raise ConfigurationError(f"reconnect is True, False, None or a Backoff, not {reconnect!r}")
-    return Backoff() if reconnect else None

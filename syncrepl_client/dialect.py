@@ -63,6 +63,9 @@ OPENLDAP = Dialect(
     # syncprov.c: in refreshOnly an entry whose CSN is newer than the search is not sent, nor
     # named as present; and the search may overtake the session log.
     refresh_only_races=True,
+    # Under several writers a cookie of the persist stage may be ahead of the messages, and the
+    # contextCSN ahead of the session log: who is killed in between may miss a change.
+    reconcile_every=7 * 86400.0,
     refusal=Refusal(
         53,
         "consumer state is newer than provider!",

@@ -17,20 +17,20 @@ import ldap
 
 from .backoff import Backoff
 from .connection import Connection
-from .server import ServerFacts
+from .exceptions import UsageError
+from .opener import Peer
 from .waiting import Waker
 
 logger = logging.getLogger(__name__)
 
-Peer = tuple[Connection, ServerFacts]
-Opener = Callable[[int], Peer]
+Connect = Callable[[int], Peer]
 """Makes a connection and looks who is there; the number says how many servers to pass over."""
 
 
 class Opening:
     """A connection in the making, in a thread of its own."""
 
-    def __init__(self, opener: Opener, turn: int, waker: Waker) -> None:
+    def __init__(self, connect: Connect, turn: int, waker: Waker) -> None:
         """Begin."""
         self._lock = threading.Lock()
         self._abandoned = False
@@ -39,13 +39,13 @@ class Opening:
         self._waker = waker
         self.done = False
         threading.Thread(
-            target=self._run, args=(opener, turn), name="syncrepl-connect", daemon=True
+            target=self._run, args=(connect, turn), name="syncrepl-connect", daemon=True
         ).start()
 
-    def _run(self, opener: Opener, turn: int) -> None:
+    def _run(self, connect: Connect, turn: int) -> None:
         peer, error = None, None
         try:
-            peer = opener(turn)
+            peer = connect(turn)
         except BaseException as caught:  # noqa: BLE001 - raised again by result()
             error = caught
         with self._lock:
@@ -78,18 +78,18 @@ class Link:
         turn: how many servers were passed over so far.
     """
 
-    def __init__(self, opener: Opener, waker: Waker, backoff: Optional[Backoff]) -> None:
+    def __init__(self, connect: Connect, waker: Waker, backoff: Optional[Backoff]) -> None:
         """Connect.
 
         Args:
-            opener: makes a connection.
+            connect: makes a connection.
             waker: ends a wait.
             backoff: how long to wait before a lost connection is made again; None: never.
 
         Raises:
             ldap.LDAPError: no server can be reached, or it refuses.
         """
-        self._opener = opener
+        self._connect = connect
         self._waker = waker
         self._backoff = backoff
         self._opening: Optional[Opening] = None
@@ -97,7 +97,18 @@ class Link:
         self.turn = 0
         self._resume = 0.0
         self.connection: Optional[Connection]
-        self.connection, self.facts = opener(0)
+        self.connection, self.facts = connect(0)
+
+    @property
+    def established(self) -> Connection:
+        """The connection there is.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.connection is None:
+            raise UsageError("there is no connection")
+        return self.connection
 
     @property
     def reconnects(self) -> bool:
@@ -150,7 +161,7 @@ class Link:
             elif self.connection is not None:
                 return True
             elif self._opening is None:
-                self._opening = Opening(self._opener, self.turn, self._waker)
+                self._opening = Opening(self._connect, self.turn, self._waker)
             elif self._opening.done:
                 opening, self._opening = self._opening, None
                 self.connection, self.facts = opening.result()

@@ -1,15 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What must be known of a server before it is searched, and before an old cookie goes to it."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+import ldap
+
 from . import dialect, wire
-from .connection import Connection
 from .dialect import Dialect
 from .exceptions import SyncUnsupported
+from .session import Session
 from .url import SearchUrl
+
+logger = logging.getLogger(__name__)
+
+Entry = Mapping[str, "list[bytes]"]
+"""Attributes; their names in lower case."""
+
+_ROOT_DSE = (
+    "objectClass", "vendorName", "vendorVersion", "namingContexts", "subschemaSubentry",
+    "supportedControl", "supportedExtension", "firstChangeNumber", "lastChangeNumber",
+)  # fmt: skip
+_REFUSALS = (
+    ldap.PROTOCOL_ERROR, ldap.UNWILLING_TO_PERFORM, ldap.INSUFFICIENT_ACCESS,
+    ldap.INAPPROPRIATE_AUTH, ldap.STRONG_AUTH_REQUIRED, ldap.CONFIDENTIALITY_REQUIRED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,8 +54,8 @@ class ServerFacts:
     operational: "frozenset[str]" = frozenset()
 
 
-def probe(connection: Connection, url: SearchUrl) -> ServerFacts:
-    """Return the facts about the server that *connection* leads to.
+def probe(session: Session, url: SearchUrl) -> ServerFacts:
+    """Return the facts about the server that *session* leads to.
 
     Reads the root DSE, and asks who we are where that lists the operation.  389-ds's root DSE
     has the numbers of its changelog, and its ``cn=monitor`` when it was started; both are
@@ -48,7 +65,7 @@ def probe(connection: Connection, url: SearchUrl) -> ServerFacts:
         SyncUnsupported: the server doesn't know RFC 4533.
         ldap.LDAPError: the connection is lost, or there was no answer in time.
     """
-    root_dse = connection.read_root_dse()
+    root_dse = _read_entry(session, "", _ROOT_DSE)
     controls = root_dse.get("supportedcontrol", [])
     if controls and wire.SYNC_REQUEST.encode() not in controls:
         raise SyncUnsupported(
@@ -61,25 +78,51 @@ def probe(connection: Connection, url: SearchUrl) -> ServerFacts:
     needs_names = kind.resume_ignores_selection and bool(url.attributes)
     return ServerFacts(
         dialect=kind,
-        identity=connection.who_am_i() if wire.WHO_AM_I.encode() in extensions else None,
-        epoch=_epoch(connection) if kind.numbers_changes else None,
+        identity=_who_am_i(session) if wire.WHO_AM_I.encode() in extensions else None,
+        epoch=_epoch(session) if kind.numbers_changes else None,
         first_change=_number(root_dse, "firstchangenumber") if kind.numbers_changes else None,
         last_change=_number(root_dse, "lastchangenumber") if kind.numbers_changes else None,
         cancels=wire.CANCEL.encode() in extensions,
-        operational=connection.read_operational_names(root_dse) if needs_names else frozenset(),
+        operational=_operational_names(session, root_dse) if needs_names else frozenset(),
     )
 
 
-def last_change(connection: Connection) -> Optional[int]:
+def last_change(session: Session) -> Optional[int]:
     """Return the number of the last change in the server's changelog, if it says that now."""
-    return _number(connection.read_entry("", ("lastChangeNumber",)), "lastchangenumber")
+    return _number(_read_entry(session, "", ("lastChangeNumber",)), "lastchangenumber")
 
 
-def _epoch(connection: Connection) -> Optional[str]:
-    values = connection.read_entry("cn=monitor", ("startTime",)).get("starttime", [])
+def _read_entry(session: Session, name: str, attributes: Sequence[str]) -> Entry:
+    """Return these *attributes* of an entry; none if it may not be read."""
+    try:
+        return session.read(name, "(objectClass=*)", attributes)
+    except (ldap.NO_SUCH_OBJECT, ldap.INSUFFICIENT_ACCESS) as error:
+        logger.info("%r can't be read on %s: %s", name, session.url.server, error)
+        return {}
+
+
+def _who_am_i(session: Session) -> Optional[str]:
+    """Return who the server says we are (RFC 4532), "" if nobody; None if it won't say."""
+    try:
+        answer = session.ask(wire.WHO_AM_I, "Who am I?")
+    except _REFUSALS as error:
+        logger.info("%s does not say who we are: %s", session.url.server, error)
+        return None
+    return answer.decode(errors="backslashreplace")
+
+
+def _operational_names(session: Session, root_dse: Entry) -> "frozenset[str]":
+    """Return the names, in lower case, of the attributes that the schema calls operational."""
+    subentry = root_dse.get("subschemasubentry", [b"cn=schema"])[0].decode()
+    schema = session.read(subentry, "(objectClass=subschema)", ["attributeTypes"])
+    return wire.operational_names(schema.get("attributetypes", []))
+
+
+def _epoch(session: Session) -> Optional[str]:
+    values = _read_entry(session, "cn=monitor", ("startTime",)).get("starttime", [])
     return values[0].decode(errors="backslashreplace") if values else None
 
 
-def _number(entry: Mapping[str, "list[bytes]"], name: str) -> Optional[int]:
+def _number(entry: Entry, name: str) -> Optional[int]:
     values = entry.get(name, [])
     return int(values[0]) if values and values[0].isdigit() and len(values[0]) <= 20 else None

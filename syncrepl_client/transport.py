@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import ldap
 
 from .credentials import Credentials
+from .exceptions import ProtocolError, SyncUnsupported
 from .url import SearchUrl
 
 logger = logging.getLogger(__name__)
@@ -118,6 +119,25 @@ def warn_of_risks(
 
 def _details(error: ldap.LDAPError) -> dict[str, Any]:
     return error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+
+
+def is_explained(error: ldap.LDAPError) -> bool:
+    """Whether *error* was raised here, with words of ours, and not by libldap."""
+    details = _details(error)
+    return "info" in details and "result" not in details
+
+
+def explained(error: ldap.LDAPError, url: SearchUrl) -> Exception:
+    """Return the error to raise in the place of one that ended a search, or *error* itself."""
+    if isinstance(error, ldap.UNAVAILABLE_CRITICAL_EXTENSION):
+        return SyncUnsupported(
+            f"the server at {url.server} has no content synchronization on {url.base!r}: on "
+            "OpenLDAP, add 'overlay syncprov' to that database; on 389-ds, enable the plug-ins "
+            "'Retro Changelog' and 'Content Synchronization'; and let this user use the control"
+        )
+    if isinstance(error, ldap.DECODING_ERROR):
+        return ProtocolError(f"the server sent something that is not LDAP: {error}")
+    return error
 
 
 def hint_at_certificate(error: ldap.LDAPError) -> None:

@@ -13,7 +13,7 @@ from tests.servers.process import LOOPBACK
 
 
 class Proxy:
-    """Hands on what one client and one server say, whole, until it is told to stall."""
+    """Hands on what a client and a server say, whole, until it is told to stall."""
 
     def __init__(self, server_port: int) -> None:
         """Nothing is connected before a client is."""
@@ -50,21 +50,23 @@ class Proxy:
             each.close()
 
     def _run(self) -> None:
-        if self._ear in select.select([self._listener, self._ear], [], [])[0]:
-            return
-        client, _ = self._listener.accept()
-        server = socket.create_connection((LOOPBACK, self._server_port))
-        with client, server, contextlib.suppress(OSError):
-            while True:
-                for source in select.select([client, server, self._ear], [], [])[0]:
-                    if source is self._ear:
-                        return
-                    data = source.recv(65536)
-                    if not data:
-                        return
-                    if source is client:
-                        server.sendall(data)
-                    elif not self._stall.is_set():
-                        client.sendall(data)
-                    elif not self.stalled.is_set():
-                        self.drip(client, data)
+        while self._ear not in select.select([self._listener, self._ear], [], [])[0]:
+            client, _ = self._listener.accept()
+            server = socket.create_connection((LOOPBACK, self._server_port))
+            with client, server, contextlib.suppress(OSError):
+                self._hand_on(client, server)
+
+    def _hand_on(self, client: socket.socket, server: socket.socket) -> None:
+        while True:
+            for source in select.select([client, server, self._ear], [], [])[0]:
+                if source is self._ear:
+                    return
+                data = source.recv(65536)
+                if not data:
+                    return
+                if source is client:
+                    server.sendall(data)
+                elif not self._stall.is_set():
+                    client.sendall(data)
+                elif not self.stalled.is_set():
+                    self.drip(client, data)

@@ -292,18 +292,22 @@ def store_of(age: float | None, dialect: str = "OpenLDAP") -> MemoryStore:
         ("openldap", 60, 30, False),
         ("openldap", 60, None, True),
         ("openldap", 60, -60, True),  # the clock was put back
-        ("openldap", None, 100 * DAY, False),
+        ("openldap", None, 8 * DAY, True),
+        ("openldap", None, 6 * DAY, False),
+        ("openldap", None, None, True),
         ("openldap", math.inf, 100 * DAY, False),
         ("389", None, 2 * DAY, True),
         ("389", None, 3600, False),
         ("389", math.inf, 2 * DAY, False),
+        ("other", None, 100 * DAY, False),
+        ("other", None, None, False),
         ("openldap", 1e300, 2 * DAY, False),
     ],
 )
 def test_due_at_the_start(
     kind: str, every: float | None, age: float | None, due: bool, tmp_path: Path
 ) -> None:
-    store = store_of(age, "389-ds" if kind == "389" else "OpenLDAP")
+    store = store_of(age, {"389": "389-ds", "openldap": "OpenLDAP"}.get(kind, kind))
     script: list[Item] = [refresh_delete(b"h#b#1"), Pause()]
     started, recorder = time.time(), Recorder()
     with (
@@ -315,6 +319,23 @@ def test_due_at_the_start(
         client.poll(0.01)
         assert cookies(provider) == [None if due else b"h#b#1"]
         assert ((store.origin.reconciled or 0) >= started) is (due or (age or 0) < 0)
+
+
+def test_a_store_that_does_not_know_is_reconciled_once(tmp_path: Path) -> None:
+    """As one of format 1, which did not say when that was."""
+    again: list[Item] = [refresh_delete(b"h#b#2"), Pause()]
+    with Provider([END, Pause()], [u(1), *again], again) as provider:
+        for forget in (True, False, False):
+            recorder = Recorder()
+            with follow(provider, tmp_path, recorder) as client:
+                poll_until(client, recorder, "commit")
+                store = client.store
+                if forget:
+                    store.begin()
+                    store.commit(store.origin._replace(reconciled=None))
+        first, second, third = cookies(provider)
+        assert (first, second) == (None, None)
+        assert third == b"h#b#2"
 
 
 def test_due_while_poll_waits(tmp_path: Path) -> None:

@@ -44,17 +44,11 @@ class Pretended:
         self.url = url
         self._searching = False
 
-    def read_root_dse(self) -> dict[str, list[bytes]]:
-        return ROOT_DSE[self.case.dialect.name]
+    def bind(self, *credentials: Any) -> None:
+        return
 
-    def read_entry(self, name: str, attributes: Sequence[str]) -> dict[str, list[bytes]]:
-        return {}
-
-    def who_am_i(self) -> None:
-        return None
-
-    def read_operational_names(self, root_dse: Mapping[str, list[bytes]]) -> frozenset[str]:
-        return frozenset(("entrydn",))
+    def read(self, base: str, filter: str, names: Sequence[str]) -> dict[str, list[bytes]]:
+        return ROOT_DSE[self.case.dialect.name] if base == "" else {}
 
     def search(self, mode: SyncreplMode, cookie: bytes | None, refusal: Any) -> None:
         self.searches.append(cookie)
@@ -106,7 +100,7 @@ def follow(case: Case) -> None:
     chance = random.Random(repr(case))
     kind: Any = type("Connection", (Pretended,), {"case": case, "chance": chance, "searches": []})
     mirror = CommittedMirror(chance)
-    patched = mock.patch("syncrepl_client.client.open_first", kind)
+    patched = mock.patch("syncrepl_client.opener.Connection", kind)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as path, patched:
         for search in case.searches:
             kind.said = list(search.messages)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -13,7 +14,7 @@ from typing import Any, Callable
 import ldap
 import pytest
 
-from syncrepl_client import Syncrepl
+from syncrepl_client import Syncrepl, transport
 from syncrepl_client.exceptions import ConfigurationError, LDAPUrlError
 from tests.conftest import missing_servers_skip
 from tests.faults.recorder import REFRESH_ONLY, Recorder, contents
@@ -78,7 +79,7 @@ def test_scram(name: str, connect: Connect, tmp_path: Path) -> None:
         assert who(client) == f"dn:{person_dn(1)}"
         client.run()
         assert person_dn(2) in contents(client)
-        texts = [repr(client), repr(vars(client)), repr(vars(client._connection))]
+        texts = [repr(client), repr(vars(client)), repr(vars(client._link.established))]
         texts += [each.read_bytes().decode("latin-1") for each in tmp_path.iterdir()]
     assert "tell-tale" not in "\n".join(texts)
     with Syncrepl(
@@ -132,6 +133,45 @@ def test_what_cannot_be(
     with pytest.raises(error, match=reason):
         connect(name, **arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- before the bind, during which python-ldap keeps the interpreter's lock
+
+
+def test_a_server_that_hangs_before_the_bind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.3)
+    ended = threading.Event()
+    beats: list[int] = []
+
+    def beat() -> None:
+        provider.heard.wait("root DSE")
+        while not ended.wait(0.01):
+            beats.append(1)
+
+    with Provider(root_dse_result=None) as provider:
+        other = threading.Thread(target=beat)
+        other.start()
+        url = f"{provider.url}/dc=example,dc=com??sub??bindname=SCRAM-SHA-256"
+        try:
+            with pytest.raises(ldap.TIMEOUT, match="did not answer the reading of ''"):
+                Syncrepl(f"{tmp_path}/", Recorder(), REFRESH_ONLY, url, password=SECRET,
+                         sasl_user="u")  # fmt: skip
+        finally:
+            ended.set()
+            other.join()
+        assert not provider.binds
+    assert beats
+
+
+@pytest.mark.parametrize("code", [1, 8, 32, 48, 50, 53])
+def test_a_refusal_before_the_bind_is_an_answer(code: int, tmp_path: Path) -> None:
+    with Provider(root_dse_result=code) as provider:
+        url = f"{provider.url}/dc=example,dc=com??sub??bindname=EXTERNAL"
+        with pytest.raises(ldap.AUTH_UNKNOWN):  # libsasl's own: there is nothing external
+            Syncrepl(f"{tmp_path}/", Recorder(), REFRESH_ONLY, url)
+        assert provider.heard.count("root DSE") == 1
 
 
 # --- in a process of its own: libsasl and libldap read their environment when they are loaded, and

@@ -9,9 +9,9 @@ import ldap
 import pytest
 
 from syncrepl_client import Syncrepl, url
-from syncrepl_client.connection import open_first
 from syncrepl_client.cookie import change_number
 from syncrepl_client.credentials import Credentials
+from syncrepl_client.opener import Opener
 from syncrepl_client.server import ServerFacts, last_change, probe
 from syncrepl_client.store import MemoryStore
 from syncrepl_client.waiting import Waker
@@ -67,7 +67,7 @@ class Followed:
         where = url.parse(self.url(user))
         credentials = Credentials.choose(where, PASSWORD if user else None, None, None)
         waker = Waker()
-        connection = open_first(where, waker, credentials=credentials, starttls=False, options={})
+        connection = Opener(where, credentials, waker, starttls=False, options={}).open()
         try:
             assert last_change(connection) == probe(connection, where).last_change
             return probe(connection, where)

@@ -348,7 +348,7 @@ def test_a_password_is_kept_nowhere(
         with follow(url, password=sources[where]) as client:
             client.run()
         with follow(url, PERSIST, password=sources[where]) as client:
-            connection = client._connection
+            connection = client._link.established
             for seen in (client, client.store, connection, connection.url, connection.ldap):
                 texts += [repr(seen), str(seen), repr(vars(seen))]
             texts += [repr(client.store.origin)]
@@ -388,7 +388,7 @@ KEEPALIVE = [
 
 def of_tcp(client: Syncrepl) -> list[int]:
     """Keepalive: on or not, seconds, probes, seconds; TCP_USER_TIMEOUT in milliseconds."""
-    descriptor = os.dup(client._connection._descriptor())
+    descriptor = os.dup(client._link.established._descriptor())
     with socket.socket(fileno=descriptor) as copy:
         return [copy.getsockopt(level, name) for level, name in KEEPALIVE]
 
@@ -399,7 +399,7 @@ def test_dead_peers_are_noticed(scheme: str, server: Slapd, follow: Open) -> Non
     options = {ldap.OPT_X_TLS_CACERTFILE: server.ca_file}
     with follow(url, PERSIST, starttls=scheme == "starttls", options=options) as client:
         assert of_tcp(client) == [1, 30, 3, 10, 60_000]
-        assert not os.get_blocking(client._connection._descriptor())
+        assert not os.get_blocking(client._link.established._descriptor())
 
 
 def test_when_dead_peers_are_noticed_is_an_option(server: Slapd, follow: Open) -> None:
@@ -418,7 +418,7 @@ def test_an_older_libldap(server: Slapd, follow: Open, monkeypatch: pytest.Monke
     monkeypatch.setattr(transport, "TCP_USER_TIMEOUT", None)
     with follow(server.url + ANONYMOUS, PERSIST) as client:
         assert of_tcp(client) == [1, 30, 3, 10, 60_000]
-        assert not os.get_blocking(client._connection._descriptor())
+        assert not os.get_blocking(client._link.established._descriptor())
         poll_until(client, client.callback, "refresh_done")
     with follow(server.ldapi_url + ANONYMOUS) as client:  # no TCP: nothing to set
         client.run()

@@ -11,9 +11,10 @@ import ldap
 import pytest
 
 from syncrepl_client import Syncrepl
-from syncrepl_client.connection import Connection, open_first
+from syncrepl_client.connection import Connection
 from syncrepl_client.credentials import Credentials
 from syncrepl_client.exceptions import ConfigurationError, LDAPUrlConflict, LDAPUrlError
+from syncrepl_client.opener import Opener
 from syncrepl_client.url import parse
 from syncrepl_client.waiting import Waker
 from tests.faults.recorder import REFRESH_ONLY, Recorder, contents
@@ -43,14 +44,8 @@ def waker() -> Iterator[Waker]:
 
 def reach(waker: Waker, url: Any, start: int = 0, password: Any = None) -> Connection:
     parsed = parse(url)
-    connection = open_first(
-        parsed,
-        waker,
-        credentials=Credentials.choose(parsed, password),
-        starttls=False,
-        options={},
-        start=start,
-    )
+    credentials = Credentials.choose(parsed, password)
+    connection = Opener(parsed, credentials, waker, starttls=False, options={}).open(start)
     connection.close()
     return connection
 
@@ -160,12 +155,12 @@ def test_what_no_other_server_can_mend(waker: Waker) -> None:
         with pytest.raises(ConfigurationError, match="is empty"):
             reach(waker, [first.url + BOUND, second.url], password=ask)
         with pytest.raises(ConfigurationError, match="can't be set"):
-            open_first(
+            Opener(
                 parsed,
+                Credentials.choose(parsed, ask),
                 waker,
-                credentials=Credentials.choose(parsed, ask),
                 starttls=False,
                 options={ldap.OPT_NETWORK_TIMEOUT: "soon"},
-            )
+            ).open()
         assert first.binds == second.binds == []
     assert asked == [1]

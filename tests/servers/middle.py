@@ -14,6 +14,7 @@ import warnings
 from types import TracebackType
 from typing import TypeVar
 
+from syncrepl_client import handshake
 from tests.servers.certificates import Certificates
 from tests.servers.process import LOOPBACK
 
@@ -23,9 +24,10 @@ L = TypeVar("L", bound="Listener")
 
 
 class Listener:
-    """Serves one connection, in a thread of its own."""
+    """Serves one connection after another, so many, in a thread of its own."""
 
     scheme = "ldap"
+    connections = 1
 
     def __init__(self) -> None:
         self.received = b""
@@ -39,11 +41,12 @@ class Listener:
         raise NotImplementedError
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError):  # the client is gone, or would not have us
-            connection, _ = self._listener.accept()
-            with connection:
-                connection.settimeout(PATIENCE_SECONDS)
-                self._serve(connection)
+        for _ in range(self.connections):
+            with contextlib.suppress(OSError):  # the client is gone, or would not have us
+                connection, _ = self._listener.accept()
+                with connection:
+                    connection.settimeout(PATIENCE_SECONDS)
+                    self._serve(connection)
 
     def _read_all(self, connection: socket.socket) -> None:
         while True:
@@ -53,7 +56,7 @@ class Listener:
             self.received += data
 
     def join(self) -> None:
-        """Wait until the connection has ended, so that all that was sent is there."""
+        """Wait until the last connection has ended, so that all that was sent is there."""
         self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive()
 
@@ -97,6 +100,7 @@ class TlsListener(Listener):
     """
 
     scheme = "ldaps"
+    connections = 2 if handshake.is_needed() else 1
 
     def __init__(self, files: Certificates, version: ssl.TLSVersion) -> None:
         super().__init__()
@@ -117,3 +121,20 @@ def only_version(context: ssl.SSLContext, version: ssl.TLSVersion) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = context.maximum_version = version
+
+
+class SilentListener:
+    """Takes ldaps connections, and says nothing: a server that hangs."""
+
+    def __enter__(self) -> SilentListener:
+        self._listener = socket.create_server((LOOPBACK, 0))  # the kernel accepts
+        self.url = f"ldaps://{LOOPBACK}:{self._listener.getsockname()[1]}"
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._listener.close()

@@ -375,6 +375,8 @@ class Settings:
     bind_result: int | None = SUCCESS
     """None: a bind is not answered."""
     starttls_result: int = PROTOCOL_ERROR
+    root_dse_result: int | None = SUCCESS
+    """None: a reading of the root DSE is not answered."""
     identity: str | None = None
     """The answer to "Who am I?"; None: the operation is not known."""
     answers_who_am_i: bool = True
@@ -647,7 +649,11 @@ class _Session:
             return
         settings = self._provider.settings
         if base == "":
-            self._found(message_id, "", _root_dse(settings))
+            self._provider.heard.add("root DSE")
+            if settings.root_dse_result == SUCCESS:
+                self._found(message_id, "", _root_dse(settings))
+            elif settings.root_dse_result is not None:
+                self._answer(message_id, result(0x65, settings.root_dse_result))
         elif base == "cn=schema":
             self._found(message_id, base, {"attributeTypes": settings.attribute_types})
         elif base in settings.entries:

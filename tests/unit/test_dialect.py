@@ -47,6 +47,7 @@ def test_quirks() -> None:
             "merges_cookies": True,
             "silence_means_gone": True,
             "refresh_only_races": True,
+            "reconcile_every": 604800.0,
             "refusal": OPENLDAP.refusal,
         },
         "389-ds": {

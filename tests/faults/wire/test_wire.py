@@ -3,15 +3,25 @@
 
 from __future__ import annotations
 
+import random
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
+import ldap
 import pytest
 
+from syncrepl_client import Syncrepl
+from syncrepl_client.backoff import Backoff
 from tests.conftest import missing_servers_skip
-from tests.faults.kills.place import Tally
-from tests.faults.wire.failover import fail_over
+from tests.faults.kills.mirrors import digest
+from tests.faults.kills.place import Tally, compare, searched
+from tests.faults.kills.writer import Writer, mark
+from tests.faults.recorder import PERSIST, Recorder, contents
+from tests.faults.wire.failover import PATIENCE_SECONDS, fail_over, pair, wait_until_same
 from tests.faults.wire.proxy import operation, split
 from tests.faults.wire.session import strike_everywhere
+from tests.servers import Slapd
 
 
 @pytest.mark.parametrize(("kind", "every"), [("initial", 11), ("present phase", 5)])
@@ -29,6 +39,61 @@ def test_another_server_goes_on(tmp_path: Path) -> None:
         fail_over(10, 1, tmp_path, tally)
     assert not tally.failures
     assert tally.total("complete reloads") == 0
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize("sessionlog", [10_000, None])
+def test_one_client_goes_from_one_to_the_other(
+    how: str, sessionlog: int | None, tmp_path: Path
+) -> None:
+    """It has the URLs of both, and the one that it is on goes down, four times."""
+    chance, recorder = random.Random(1), Recorder()
+    with missing_servers_skip(), pair(sessionlog=sessionlog) as servers, ExitStack() as stack:
+        writers = {each: Writer(each, f"w{each.port}", chance) for each in servers}
+        for writer in writers.values():
+            stack.callback(writer.close)
+            writer.connect()
+        client = stack.enter_context(
+            Syncrepl(
+                f"{tmp_path}/",
+                recorder,
+                PERSIST,
+                [f"{servers[0].url}/{servers[0].suffix}??sub", servers[1].url],
+                reconnect=Backoff(initial=0.05, maximum=0.2),
+            )
+        )
+
+        def set_back() -> None:  # what was told and not committed is told again
+            recorder.mirror = contents(client)
+
+        recorder.on["disconnected"] = set_back
+        for number in range(4):
+            here, there = servers[number % 2], servers[1 - number % 2]
+            writers[here].change(10)
+            client.poll(0.1)
+            getattr(here, how)()
+            writers[there].change(10)
+            while len(recorder.of("bind")) < number + 2 or not client.refreshed:
+                assert client.poll(0.1)
+            assert recorder.of("bind")[-1][1].get_option(ldap.OPT_URI) == there.url
+            here.start()
+            writers[here].connect()
+            wait_until_same(*servers)
+            _settle(client, recorder, there)
+    assert len(recorder.of("bind")) == 5
+
+
+def _settle(client: Syncrepl, recorder: Recorder, server: Slapd) -> None:
+    """Poll until the client has what the server has, and its mirror too."""
+    mark(server)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        assert client.poll(0.1)
+        found = {dn: digest(attrs) for dn, attrs in contents(client).items()}
+        if found == searched(server):
+            break
+    compare("store", found, searched(server))
+    assert recorder.mirror == contents(client)
 
 
 def test_messages_are_split() -> None:
