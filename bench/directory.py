@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -120,8 +121,6 @@ def write(server: Slapd, requests: Iterable[tuple[Any, ...]]) -> tuple[float, fl
     Returns:
         When the first was sent, and when the last was answered.
     """
-    import time
-
     with server.connected() as connection:
         pending: list[int] = []
         began = time.monotonic()

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is measured: each program runs in a process of its own, and imports no more than it needs."""
+"""What is measured: programs that run in processes of their own, and import what they need."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The least that any client in Python does: import ldap, bind, read the root DSE: root_dse.py SERVER."""
+"""The least that a client in Python does: bind, read the root DSE: root_dse.py SERVER."""
 
 import sys
 import time

@@ -136,7 +136,11 @@ class Slapd(Server):
         size = "unlimited" if self._sizelimit is None else self._sizelimit
         lines = ["database mdb", f'suffix "{self.suffix}"', f"directory {self._data}"]
         lines += [f'rootdn "{self.root_dn}"', f"rootpw {self.root_pw}"]
-        lines += [f"maxsize {self._maxsize}", "dbnosync", "index objectClass,uid,entryUUID,entryCSN eq"]
+        lines += [
+            f"maxsize {self._maxsize}",
+            "dbnosync",
+            "index objectClass,uid,entryUUID,entryCSN eq",
+        ]
         paged = "" if self._paged_total is None else f"size.prtotal={self._paged_total}"
         lines.append(f"limits * size={size} {paged} time=unlimited")
         if self._syncprov:

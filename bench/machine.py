@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What it was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sqlite3
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+
+import ldap
+
+from bench.measure import ROOT
+from tests.servers.process import find_program
+
+
+def describe() -> dict[str, str]:
+    """The machine, the versions, the date and the commit."""
+    return {
+        "CPU": _cpu(),
+        "cores": str(os.cpu_count()),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        "python-ldap": ldap.__version__,
+        "slapd": _slapd(),
+        "SQLite": sqlite3.sqlite_version,
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "commit": _commit(),
+    }
+
+
+def _cpu() -> str:
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else platform.processor()
+
+
+def _slapd() -> str:
+    done = subprocess.run([find_program("slapd", "slapd"), "-VV"], capture_output=True, text=True)
+    found = re.search(r"slapd ([\w.+~-]+)", done.stdout + done.stderr)
+    return found[1] if found else "unknown"
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
