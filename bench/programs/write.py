@@ -2,7 +2,7 @@
 """One of several writers: write.py SERVER WHO PASSWORD BASE NUMBER CHANGES DN.
 
 Adds, changes, renames and deletes entries of its own, as fast as the server takes it.  Its last
-change sets the description of DN to ``mark`` and its number.
+change sets the description of DN to ``mark of writer NUMBER``.
 """
 
 import random
@@ -25,7 +25,7 @@ began = time.monotonic()
 for _ in range(changes - 1):
     writer.step()
 writer.finish()
-connection.modify_s(last, [(ldap.MOD_REPLACE, "description", b"mark %d" % number)])
+connection.modify_s(last, [(ldap.MOD_REPLACE, "description", b"mark of writer %d" % number)])
 done = time.monotonic()
 connection.unbind_s()
 tell(began=began, done=done)
