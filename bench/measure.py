@@ -20,6 +20,7 @@ from typing import IO, Any, Callable
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ROOT / "bench" / "programs"
 SECONDS_LIMIT = 1800.0
+SILENCE_LIMIT = 600.0
 
 
 class ProgramFailed(Exception):
@@ -138,7 +139,7 @@ class Background:
 
     def _line(self) -> bytes:
         assert self._process.stdout is not None
-        alarm = threading.Timer(SECONDS_LIMIT, self._process.kill)
+        alarm = threading.Timer(SILENCE_LIMIT, self._process.kill)
         alarm.start()
         line = self._process.stdout.readline()
         alarm.cancel()
