@@ -14,7 +14,7 @@ from typing import Any
 
 import ldap
 
-from bench.measure import measure, program
+from bench.measure import ProgramFailed, Run, measure, program
 from tests.servers import Slapd
 from tests.servers.people import (
     SUFFIX,
@@ -27,6 +27,8 @@ from tests.servers.people import (
     uid,
 )
 
+CONTAINERS = 4
+"""The suffix, ou=people, ou=groups and ou=movers."""
 CONTAINER = 50_000
 """So many people at most are below the container that is renamed."""
 BYTES_AN_ENTRY = 8192
@@ -88,11 +90,23 @@ class Place:
         """The command that refreshes *store* with this library."""
         return program("client", f"{store}/", self.url, *options)
 
+    def refresh(self, store: Path, *, deleted: int = 0) -> Run:
+        """Measure a refresh of *store*, and see that all is there that should be.
+
+        Raises:
+            ProgramFailed: it isn't.
+        """
+        run = measure(self.client(store))
+        wanted, found = self.entries + CONTAINERS - deleted, count_entries(store)
+        if found != wanted:
+            raise ProgramFailed(f"the store has {found} entries after the refresh, not {wanted}")
+        return run
+
     def store(self) -> Path:
         """A store that is up to date: the same one each time."""
         path = self.directory / "kept"
         path.mkdir(exist_ok=True)
-        measure(self.client(path))
+        self.refresh(path)
         return path
 
     def copy(self, store: Path, name: str) -> Path:
@@ -100,6 +114,13 @@ class Place:
         path = self.directory / name
         shutil.rmtree(path, ignore_errors=True)
         return Path(shutil.copytree(store, path))
+
+
+def count_entries(store: Path) -> int:
+    """How many entries a store has."""
+    with closing(sqlite3.connect(store / "syncrepl.sqlite3")) as connection:
+        ((count,),) = connection.execute("SELECT count(*) FROM syncrepl_entry")
+    return int(count)
 
 
 def read_cookie(store: Path) -> str:

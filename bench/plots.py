@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 from bench.report import Results, load
@@ -47,9 +48,10 @@ def _latency(results: Results, path: Path) -> None:
     series = results[measured[-1]]["scenarios"]["latency"]["series"]
     figure, axes = _figure("milliseconds after the write's answer", "part of the changes")
     for name, values in series.items():
-        axes.plot(sorted(values), [(each + 1) / len(values) for each in range(len(values))],
-                  label=name)  # fmt: skip
-    axes.set_xlim(right=max(sorted(values)[int(len(values) * 0.995)] for values in series.values()))
+        parts = [(each + 1) / len(values) for each in range(len(values))]
+        axes.plot(sorted(values), parts, label=name)
+    cuts = [quantiles(values, n=200) for values in series.values()]
+    axes.set_xlim(min(each[0] for each in cuts), max(each[-1] for each in cuts))
     axes.set_title(f"One change at a time, {measured[-1]:,} entries")
     _save(figure, axes, path)
 

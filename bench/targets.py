@@ -69,7 +69,9 @@ def _latency(what: str, limit: float) -> Target:
 TARGETS = (
     Target("initial refresh, against ldapsearch", "refresh", "ratio", 2.5, growth=1.2),
     Target("… faster than slapd as a consumer", "refresh", "slapd", 4, faster=True),
-    Target("… faster than python-ldap's SyncreplConsumer", "refresh", "python-ldap", 4, faster=True),
+    Target(
+        "… faster than python-ldap's SyncreplConsumer", "refresh", "python-ldap", 4, faster=True
+    ),
     Target("… faster than syncrepl-client 0.95.1", "refresh", "earlier", 15, faster=True),
     Target("the same again without a cookie, against ldapsearch", "reload", "ratio", 3, growth=1.2),
     Target(

@@ -21,7 +21,7 @@ def refresh(place: Place) -> Outcome:
     """The initial refresh, into an empty store."""
     contestants: dict[str, Callable[[], Run]] = {
         LDAPSEARCH: lambda: measure(peers.ldapsearch(place.server)),
-        OURS: lambda: measure(place.client(place.empty("first"))),
+        OURS: lambda: place.refresh(place.empty("first")),
     }
     if place.peers and place.entries <= PEERS_LIMIT:
         contestants["python-ldap"] = lambda: peers.python_ldap(place)
@@ -44,7 +44,7 @@ def reload(place: Place) -> Outcome:
 
     def ours() -> Run:
         forget_cookie(store)
-        return measure(place.client(store))
+        return place.refresh(store)
 
     return _beside_ldapsearch(place, ours, None)
 
@@ -57,7 +57,7 @@ def present(place: Place) -> Outcome:
     delete_people(place.server, deletes)
 
     def ours() -> Run:
-        return measure(place.client(place.copy(stale, "present")))
+        return place.refresh(place.copy(stale, "present"), deleted=deletes)
 
     outcome = _beside_ldapsearch(place, ours, cookie)
     add_people(place.server, deletes)
