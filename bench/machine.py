@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import dbm
 import os
 import platform
 import re
 import sqlite3
 import subprocess
+import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -27,6 +29,7 @@ def describe() -> dict[str, str]:
         "python-ldap": ldap.__version__,
         "slapd": _slapd(),
         "SQLite": sqlite3.sqlite_version,
+        "dbm": _dbm(),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "commit": _commit(),
     }
@@ -41,6 +44,13 @@ def _slapd() -> str:
     done = subprocess.run([find_program("slapd", "slapd"), "-VV"], capture_output=True, text=True)
     found = re.search(r"slapd ([\w.+~-]+)", done.stdout + done.stderr)
     return found[1] if found else "unknown"
+
+
+def _dbm() -> str:
+    """What shelves are made of here: syncrepl-client 0.95.1 keeps its store in some."""
+    with tempfile.TemporaryDirectory() as name:
+        dbm.open(f"{name}/any", "n").close()
+        return dbm.whichdb(f"{name}/any") or "unknown"
 
 
 def _commit() -> str:

@@ -100,7 +100,8 @@ def _number(value: float) -> str:
 
 def _machines(results: Results) -> Iterator[str]:
     """What each size was measured on; the commits of all its scenarios."""
-    names = ("CPU", "cores", "kernel", "Python", "python-ldap", "slapd", "SQLite", "date", "commit")
+    names = ("CPU", "cores", "kernel", "Python", "python-ldap", "slapd", "SQLite", "dbm", "date",
+             "commit")  # fmt: skip
     titles = ["entries", *names]
     rows = []
     for entries, each in results.items():
