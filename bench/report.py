@@ -106,7 +106,7 @@ def _machines(results: Results) -> Iterator[str]:
     rows = []
     for entries, each in results.items():
         machines = [scenario["machine"] for scenario in each["scenarios"].values()]
-        values = (sorted({machine[name] for machine in machines}) for name in names)
+        values = (sorted({machine.get(name, NOTHING) for machine in machines}) for name in names)
         rows.append([f"{entries:,}", *(", ".join(several) for several in values)])
     yield from _table(titles, iter(rows))
 

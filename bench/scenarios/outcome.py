@@ -27,9 +27,11 @@ class Outcome:
             self.figures[name] = ratio(self.runs[upper], self.runs[lower])
 
     def note(self, name: str, values: Sequence[float]) -> None:
-        """Note a figure."""
+        """Note a figure, and the values that it comes from."""
         self.figures[name] = Figure.of(values)
+        self.series[name] = list(values)
 
     def note_memory(self) -> None:
         """Note this library's resident memory at its peak, in megabytes."""
-        self.note("rss", [run.rss / MEGABYTE for run in self.runs[OURS] if run.rss is not None])
+        sizes = [run.rss / MEGABYTE for run in self.runs[OURS] if run.rss is not None]
+        self.figures["rss"] = Figure.of(sizes)

@@ -12,7 +12,7 @@ import ldap
 
 from bench import peers
 from bench.directory import Place, describe, read_cookie, write
-from bench.measure import Background, background, program
+from bench.measure import Background, Figure, background, program
 from bench.scenarios.outcome import LDAPSEARCH, Outcome
 from tests.servers import Slapd
 from tests.servers.people import SUFFIX, person_dn
@@ -51,8 +51,8 @@ def latency(place: Place) -> Outcome:
         taken = [MILLISECONDS * (times[name] - done) for name, done in answered.items()]
         outcome.series[kind] = [round(each, 4) for each in taken]
         cuts = quantiles(taken, n=100)
-        outcome.note(f"{kind} median", [cuts[49]])
-        outcome.note(f"{kind} p99", [cuts[98]])
+        outcome.figures[f"{kind} median"] = Figure.of([cuts[49]])
+        outcome.figures[f"{kind} p99"] = Figure.of([cuts[98]])
     return outcome
 
 
