@@ -3,10 +3,10 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test demo workload faults fuzz soak docs clean
+.PHONY: help setup lint test demo workload faults fuzz soak bench bench-large docs clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup: ## Install what is missing: servers, headers, .venv
 	@bash .ci/setup
@@ -35,6 +35,14 @@ fuzz: setup ## Fuzz every decoder, and the protocol, 10 minutes each
 
 soak: setup ## A million changes through one client: memory, descriptors, threads
 	$(BIN)/python -m tests.soak --changes 1000000
+
+bench: setup ## Measure, beside others, at 1,000 to 100,000 entries (40 minutes)
+	$(BIN)/pip install -q -e '.[bench]'
+	$(BIN)/python -m bench --entries 1000 10000 100000
+
+bench-large: setup ## The same at 1,000,000 entries, beside ldapsearch alone
+	$(BIN)/pip install -q -e '.[bench]'
+	$(BIN)/python -m bench --entries 1000000
 
 docs: setup ## The documentation, in .build/docs
 	$(BIN)/sphinx-build -W -b html docs .build/docs

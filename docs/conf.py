@@ -12,7 +12,7 @@ author = "The syncrepl_client authors"
 copyright = "the syncrepl_client authors, CC BY-SA 4.0"  # noqa: A001 - Sphinx's name
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_code"]
-exclude_patterns = ["_ext"]
+exclude_patterns = ["_ext", "performance"]  # included
 
 autoclass_content = "both"
 autodoc_member_order = "bysource"

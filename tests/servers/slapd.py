@@ -37,7 +37,8 @@ class Slapd(Server):
         paged_total: int | None = None,
         extra_config: str = "",
         extra_database: str = "",
-        ldif: str | None = None,
+        ldif: str | Path | None = None,
+        maxsize: int = GIBIBYTE,
     ) -> None:
         """Nothing is started yet: that is start(), or entering the context.
 
@@ -46,7 +47,9 @@ class Slapd(Server):
         sizelimit: entries that a search may return; None: all.
         paged_total: entries that a search may return page by page; None: as sizelimit.
         extra_config, extra_database: lines for the global and the database section.
-        ldif: the first content; None: the suffix entry, ou=people and ou=groups.
+        ldif: the first content, or a file with it; None: the suffix entry, ou=people and
+            ou=groups.
+        maxsize: bytes that the database may take.
         """
         self._slapd = find_program("slapd", "slapd")
         self._modules = find_path(MODULE_DIRECTORIES, "slapd")
@@ -60,6 +63,7 @@ class Slapd(Server):
         self._extra_config = extra_config
         self._extra_database = extra_database
         self._ldif = base_ldif(suffix) if ldif is None else ldif
+        self._maxsize = maxsize
         self._make_files = make_files
         self._certificates: Certificates | None = None
         self.suffix = suffix
@@ -100,7 +104,11 @@ class Slapd(Server):
 
     def _load(self) -> None:
         self._data.mkdir()
-        run(self._slapd, "-T", "add", "-q", "-w", "-f", str(self._config_path), stdin=self._ldif)
+        command = [self._slapd, "-T", "add", "-q", "-w", "-f", str(self._config_path)]
+        if isinstance(self._ldif, Path):
+            run(*command, "-l", str(self._ldif))
+        else:
+            run(*command, stdin=self._ldif)
 
     def _command(self) -> list[str]:
         urls = [self.url, self.ldapi_url]
@@ -128,7 +136,11 @@ class Slapd(Server):
         size = "unlimited" if self._sizelimit is None else self._sizelimit
         lines = ["database mdb", f'suffix "{self.suffix}"', f"directory {self._data}"]
         lines += [f'rootdn "{self.root_dn}"', f"rootpw {self.root_pw}"]
-        lines += [f"maxsize {GIBIBYTE}", "dbnosync", "index objectClass,uid,entryUUID,entryCSN eq"]
+        lines += [
+            f"maxsize {self._maxsize}",
+            "dbnosync",
+            "index objectClass,uid,entryUUID,entryCSN eq",
+        ]
         paged = "" if self._paged_total is None else f"size.prtotal={self._paged_total}"
         lines.append(f"limits * size={size} {paged} time=unlimited")
         if self._syncprov:
