@@ -96,7 +96,14 @@ def _decode_lengths(blob: bytes) -> Attributes:
 
 def same(one: Attributes, other: Attributes) -> bool:
     """Say whether both are equal, whatever the order and the case of the names."""
-    return one is other or one == other or _canonical(one) == _canonical(other)
+    if one is other or one == other:
+        return True
+    if one.keys() == other.keys() and len({name.lower() for name in one}) == len(one):
+        return all(
+            values == other[name] or sorted(values) == sorted(other[name])
+            for name, values in one.items()
+        )
+    return _canonical(one) == _canonical(other)
 
 
 def changed(old: Attributes, new: Attributes) -> list[str]:

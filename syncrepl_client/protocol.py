@@ -237,16 +237,11 @@ class Synchronization:
         yield from self._handle(message)
         self._placement.phase = after
 
-    # --- the same, quicker, for what nearly all of a refresh consists of
+    # --- the same, quicker, for nearly all that comes
 
     def plain(self, message: Message) -> Optional[Plain]:
         """Return *message* if :meth:`receive_plain` may know all that it means; else None."""
-        if (
-            type(message) is not Entry
-            or message.cookie is not None
-            or message.state not in _EXISTS
-            or self._resume_mends
-        ):
+        if type(message) is not Entry or message.state not in _EXISTS or self._resume_mends:
             return None
         try:
             key = self._key(message.dn)
@@ -261,10 +256,14 @@ class Synchronization:
 
     def receive_plain(self, plain: Plain) -> Optional[Sequence[Step]]:
         """Return all that :meth:`receive` would yield; None if that must be asked."""
-        if not self._placement.refreshing:
+        if self.request.dialect.numbers_changes and not self._placement.refreshing:
             return None
         message, record = plain
-        return self._placement.place_plainly(record, message.attrs, self._view.get(record.uuid))
+        old = self._view.get(record.uuid)
+        steps = self._placement.place_plainly(record, message.attrs, old)
+        if steps is not None and message.cookie:
+            self._keep(message.cookie)
+        return steps
 
     def idle(self) -> Iterator[Fact]:
         """Yield what must be done when the server has nothing more to say, for now."""

@@ -18,7 +18,7 @@ from .server import last_change
 
 BATCH_MESSAGES = 10000
 """So many messages share a commit, at most."""
-GROUP_MESSAGES = 256
+GROUP_MESSAGES = 64
 """So many messages that have arrived are taken together, at most ..."""
 GROUP_BYTES = 1 << 20
 """... and of so many bytes, or one more: what the store has of them is read at once."""

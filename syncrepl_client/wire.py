@@ -153,6 +153,18 @@ class _Reader:
             raise self.malformed(f"a UUID of {len(value)} bytes")
         return value
 
+    def uuids(self) -> tuple[bytes, ...]:
+        """Read UUIDs up to the end."""
+        data = self.data[self.position : self.end]
+        count, rest = divmod(len(data), 18)
+        if not rest and data[::18] == b"\x04" * count and data[1::18] == b"\x10" * count:
+            self.position = self.end
+            return tuple([data[start : start + 16] for start in range(2, len(data), 18)])
+        uuids: list[bytes] = []
+        while self.position < self.end:
+            uuids.append(self.uuid())
+        return tuple(uuids)
+
     def optional_cookie(self) -> Optional[bytes]:
         return self.octets() if self.peek() == _OCTET_STRING else None
 
@@ -221,10 +233,7 @@ def sync_info(value: bytes) -> Union[NewCookie, PhaseEnd, IdSet]:
         deletes = content.optional_boolean(False)
         members = content.enter(_SET)
         content.close()
-        uuids: list[bytes] = []
-        while members.peek() is not None:
-            uuids.append(members.uuid())
-        message = IdSet(tuple(uuids), deletes, cookie)
+        message = IdSet(members.uuids(), deletes, cookie)
     else:
         raise reader.malformed("empty" if tag is None else f"unknown choice {tag:#04x}")
     reader.close()

@@ -5,7 +5,7 @@ What is known of the table, and what is not written to it yet, is bounded.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ..exceptions import StoreError
 from ..view import Record
@@ -26,11 +26,15 @@ class Ahead:
     """The table of entries as it will be once :meth:`flush` has written what is pending.
 
     What is pending is known.  Nobody else may write to the table.
+
+    Attributes:
+        on_remove: called with the UUID of an entry before it is removed.
     """
 
     def __init__(self, database: Database) -> None:
         """Read and write through *database*."""
         self._database = database
+        self.on_remove: Callable[[bytes], None] = lambda uuid: None
         self._records: dict[bytes, Optional[Record]] = {}
         self._owners: dict[bytes, Optional[bytes]] = {}
         self._pending: dict[bytes, Record] = {}
@@ -114,6 +118,7 @@ class Ahead:
     def remove(self, uuid: bytes) -> None:
         """Remove the entry *uuid*."""
         self.flush()
+        self.on_remove(uuid)
         self._database.execute("DELETE FROM syncrepl_entry WHERE uuid = ?", (uuid,))
         record = self._records.pop(uuid, None)
         if record is not None:

@@ -105,7 +105,8 @@ class SQLiteStore(Store):
             self._database.script(SCHEMA)
         if version < FORMAT_VERSION:
             self._migrate(version)
-        self._database.execute(SCRATCH)
+        for statement in SCRATCH:
+            self._database.execute(statement)
 
     def _migrate(self, version: int) -> None:
         self._database.execute("BEGIN IMMEDIATE")
