@@ -141,6 +141,8 @@ class Connection(Session):
             )
 
     def _next_of_search(self) -> Optional[wire.RawResult]:
+        if self._search is None:
+            return None
         raw = self.next(self._search)
         if raw is None and self._question is not None:
             self._hear_answer(self._question)

@@ -248,12 +248,22 @@ class Session:
         message: int = self.ldap.extop(ExtendedRequest(operation, value))
         return message
 
-    def next(self, message: Optional[int]) -> Optional[wire.RawResult]:
+    def next(self, message: int) -> Optional[wire.RawResult]:
         """Return the next answer to that message if it has arrived, without waiting."""
         # The C module's own result4: the wrapper fails where nothing has arrived, and decodes
-        # each control with pyasn1.
-        got: tuple[Any, ...] = self.ldap._ldap_call(self.ldap._l.result4, message, 0, 0, 1, 1)
-        return None if got[0] is None else wire.RawResult(got[0], got[1], got[3])
+        # each control with pyasn1.  It wants the lock that all calls of one LDAPObject share.
+        lock = self.ldap._ldap_object_lock
+        lock.acquire()
+        try:
+            got = self.ldap._l.result4(message, 0, 0, 1, 1)
+        except ldap.LDAPError as error:
+            transport.add_strerror(error)
+            raise
+        finally:
+            lock.release()
+        if got is None or got[0] is None:
+            return None
+        return wire.RawResult(got[0], got[1], got[3])
 
     def listen(self, deadline: float) -> None:
         """Wait until something may have arrived, or *deadline*; wake-ups are for others."""

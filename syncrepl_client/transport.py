@@ -4,6 +4,7 @@
 import errno
 import ipaddress
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -138,6 +139,13 @@ def explained(error: ldap.LDAPError, url: SearchUrl) -> Exception:
     if isinstance(error, ldap.DECODING_ERROR):
         return ProtocolError(f"the server sent something that is not LDAP: {error}")
     return error
+
+
+def add_strerror(error: ldap.LDAPError) -> None:
+    """Add the system's words for an errno, where libldap has none, as python-ldap does."""
+    details = _details(error)
+    if "errno" in details:
+        details.setdefault("info", os.strerror(details["errno"]))
 
 
 def hint_at_certificate(error: ldap.LDAPError) -> None:

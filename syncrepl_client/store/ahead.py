@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 from ..exceptions import StoreError
 from ..view import Record
-from .database import Database
+from .database import Database, unadapted
 
 COLUMNS = "uuid, key, dn, attrs"
 _PUT = (
@@ -71,7 +71,8 @@ class Ahead:
         self.forget()
         self._learn("uuid", tuple(places))
         keys = tuple(key for key in places.values() if key not in self._owners)
-        self._learn("key", keys)
+        if keys:
+            self._learn("key", keys)
         # What was not found is not there.
         self._records = {**dict.fromkeys(places), **self._records}
         self._owners = {**dict.fromkeys(keys), **self._owners}
@@ -81,7 +82,7 @@ class Ahead:
         marks = ", ".join("?" * len(values))
         sql = f"SELECT {COLUMNS} FROM syncrepl_entry WHERE {column} IN ({marks})"
         record = None
-        for record in self._database.records(sql, values):
+        for record in self._database.records(sql, unadapted(values)):
             self._know(record)
         return record
 
@@ -113,7 +114,8 @@ class Ahead:
             self.flush()  # what is written comes in this order, and made room for what follows
         self._pending[record.uuid] = record
         self._know(record)
-        self._make_room()
+        if len(self._pending) > _MANY or self._size > _BYTES:
+            self._make_room()
 
     def remove(self, uuid: bytes) -> None:
         """Remove the entry *uuid*."""

@@ -10,6 +10,11 @@ from ..view import Record
 from .schema import record_of
 
 
+def unadapted(values: Iterable[bytes]) -> list[bytearray]:
+    """Return *values* in a type that sqlite3 does not look for adapters of, as it does of bytes."""
+    return list(map(bytearray, values))
+
+
 class Database:
     """A connection to the file *path*, once it is open."""
 

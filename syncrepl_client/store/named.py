@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from .. import dn
 from ..view import Named, Record
 from .ahead import Ahead
-from .database import Database
+from .database import Database, unadapted
 
 SCRATCH = (
     "CREATE TEMP TABLE named (id INTEGER PRIMARY KEY, word INTEGER NOT NULL)",
@@ -56,9 +56,9 @@ class SQLiteNamed(Named):
         self._say(list(dict.fromkeys(uuids)), _PRESENT)
 
     def placed(self, uuid: bytes) -> None:
-        self._placed[uuid] = None
         if len(self._placed) >= _MANY:
-            self.flush()
+            self.flush()  # not later: the last one may not be stored yet
+        self._placed[uuid] = None
 
     def gone(self, uuids: Iterable[bytes]) -> None:
         self.flush()
@@ -84,14 +84,14 @@ class SQLiteNamed(Named):
             known = self._database.execute(
                 f"INSERT INTO named SELECT id, {word} FROM syncrepl_entry WHERE uuid IN {listed} "
                 f"ON CONFLICT (id) DO UPDATE SET {_CONFLICT[word]}",
-                some,
+                unadapted(some),
             ).rowcount
             if known != len(some):
                 self._say_of_strangers(some, listed, word)
 
     def _say_of_strangers(self, uuids: Sequence[bytes], listed: str, word: int) -> None:
         sql = f"SELECT uuid FROM syncrepl_entry WHERE uuid IN {listed}"
-        known = {uuid for (uuid,) in self._database.execute(sql, uuids)}
+        known = {uuid for (uuid,) in self._database.execute(sql, unadapted(uuids))}
         self._database.many(
             "INSERT INTO stranger VALUES (?, ?) "
             f"ON CONFLICT (uuid) DO UPDATE SET {_CONFLICT[word]}",

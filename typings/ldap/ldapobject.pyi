@@ -32,8 +32,13 @@ class _LDAP:
     def get_option(self, option: int) -> Any: ...
     def set_option(self, option: int, value: Any) -> None: ...
 
+class _Lock:
+    def acquire(self) -> bool: ...
+    def release(self) -> None: ...
+
 class SimpleLDAPObject:
     _l: _LDAP
+    _ldap_object_lock: _Lock
     timeout: float
 
     def __init__(
