@@ -180,7 +180,9 @@ def ratio(
 
 
 def _environment(path: Path | None) -> dict[str, str]:
-    rest = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # Compiled modules are kept, as an installed package has them.
+    unwanted = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+    rest = {name: value for name, value in os.environ.items() if name not in unwanted}
     return rest if path is None else {**rest, "PYTHONPATH": str(path)}
 
 

@@ -5,6 +5,8 @@ Subclass :class:`~syncrepl_client.callbacks.BaseCallback`, hand it to :class:`Sy
 LDAP URL and a data path, and call ``poll()``.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import callbacks, exceptions
 from .backoff import Backoff
 from .changes import Change, ChangeKind, Phase
@@ -12,7 +14,9 @@ from .client import Syncrepl
 from .credentials import PasswordFile, PasswordVariable
 from .delivery import RetryCallback
 from .modes import SyncreplMode
-from .verification import Difference, DifferenceKind
+
+if TYPE_CHECKING:
+    from .verification import Difference, DifferenceKind
 
 __all__ = [
     "Backoff",
@@ -29,3 +33,11 @@ __all__ = [
     "callbacks",
     "exceptions",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Difference", "DifferenceKind"):  # few programs verify, and import takes its time
+        from . import verification
+
+        return getattr(verification, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

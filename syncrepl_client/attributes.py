@@ -44,7 +44,10 @@ def decode(blob: bytes) -> Attributes:
     """
     if blob[:1] != b"[":
         return _decode_lengths(blob)
-    head, size, body = (*blob.split(b"\n", 2), b"", b"")[:3]
+    parts = blob.split(b"\n", 2)
+    if len(parts) != 3:
+        raise StoreInvalid("the attributes of an entry in the store are damaged: cut off")
+    head, size, body = parts
     names, total = (_shape if len(head) < _SHORT else _shape.__wrapped__)(head)
     values = body.split(b"\0")
     if len(values) != total or size != b"%d" % len(body):

@@ -5,11 +5,11 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import ldap
 
-from . import arguments, callbacks, guard, retry, transport, url, verification
+from . import arguments, callbacks, guard, retry, transport, url
 from .backoff import Backoff
 from .connection import Connection
 from .credentials import Credentials, Password
@@ -23,12 +23,13 @@ from .exceptions import (
 from .link import Link
 from .modes import SyncreplMode
 from .opener import Opener
-from .ordinary import OrdinarySearch
 from .search import Interrupted
 from .store import Store, open_store
 from .succession import Succession
-from .verification import Difference
 from .waiting import Waker
+
+if TYPE_CHECKING:  # few programs verify, and import takes its time
+    from .verification import Difference
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +226,7 @@ class Syncrepl:
         self._check_usable("allow_deletes")
         self._searches.allow_deletes()
 
-    def verify(self, page_size: int = 1000, limit: int = 1000) -> list[Difference]:
+    def verify(self, page_size: int = 1000, limit: int = 1000) -> "list[Difference]":
         """Compare the store with an ordinary search of the directory; change nothing.
 
         The search is read page by page (RFC 2696) over a connection of its own, made like the
@@ -256,13 +257,15 @@ class Syncrepl:
             ldap.LDAPError: of the second connection; SIZELIMIT_EXCEEDED or ADMINLIMIT_EXCEEDED
                 if this user may read a part only, TIMEOUT after five minutes of silence.
         """
+        from . import ordinary, verification
+
         self._check_usable("verify")
         if not self.refreshed:
             raise UsageError("verify() before the refresh is done: poll until it is")
         self._polling = True
         try:
             return verification.verify(
-                lambda: OrdinarySearch(self._opener.open(self._link.turn)),
+                lambda: ordinary.OrdinarySearch(self._opener.open(self._link.turn)),
                 self.store,
                 self._link.facts.dialect,
                 page_size,

@@ -2,7 +2,6 @@
 """Which server this is, and how it departs from RFC 4533: quirks as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
 
@@ -15,8 +14,7 @@ class Refusal(NamedTuple):
     """What is behind it, in words for a log."""
 
 
-@dataclass(frozen=True)
-class Dialect:
+class Dialect(NamedTuple):
     """What a kind of server does in its own way."""
 
     name: str

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import replace
 from typing import Callable, Optional
 
 import ldap
@@ -134,7 +133,7 @@ class Link:
 
     def forget_changelog(self) -> None:
         """Take the ends of the server's changelog for outdated: it goes on, and so do we."""
-        self.facts = replace(self.facts, first_change=None, last_change=None)
+        self.facts = self.facts._replace(first_change=None, last_change=None)
 
     def succeeded(self) -> None:
         """Note that the connection has been of use: the next delay is the first one again."""

@@ -3,8 +3,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import ldap
 
@@ -29,8 +28,7 @@ _REFUSALS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ServerFacts:
+class ServerFacts(NamedTuple):
     """What a server says of itself, and of us.
 
     Attributes:

@@ -347,8 +347,8 @@ def _without_doubles(attrs: Attributes) -> Attributes:
 
 # --- the server's schema
 
-_NAMES = re.compile(rb"NAME\s+(?:'([^']*)'|\(([^)]*)\))")
-_OPERATIONAL = re.compile(rb"USAGE\s+(?:directoryOperation|distributedOperation|dSAOperation)\b")
+_NAMES = rb"NAME\s+(?:'([^']*)'|\(([^)]*)\))"
+_OPERATIONAL = rb"USAGE\s+(?:directoryOperation|distributedOperation|dSAOperation)\b"
 
 
 def operational_names(attribute_types: Sequence[bytes]) -> frozenset[str]:
@@ -359,8 +359,8 @@ def operational_names(attribute_types: Sequence[bytes]) -> frozenset[str]:
     """
     names: set[str] = set()
     for description in attribute_types:
-        match = _NAMES.search(description)
-        if match is not None and _OPERATIONAL.search(description):
+        match = re.search(_NAMES, description)
+        if match is not None and re.search(_OPERATIONAL, description):
             listed = match.group(match.lastindex or 0).decode(errors="replace")
             names.update(name.strip("'").lower() for name in listed.split())
     return frozenset(names)

@@ -37,7 +37,7 @@ def test_quirks() -> None:
     quirks = {
         dialect.name: {
             name: value
-            for name, value in vars(dialect).items()
+            for name, value in dialect._asdict().items()
             if name != "name" and value not in (False, None)
         }
         for dialect in DIALECTS
