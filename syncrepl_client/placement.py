@@ -134,7 +134,9 @@ class Placement:
                     continue
                 yield from self._displace(occupant)
                 record = self._view.get(record.uuid) or record
-            yield self._follow(record, relative, root)
+            step = self._follow(record, relative, root)
+            if step.record != record:  # it was spelled like that already
+                yield step
 
     def _gather(self, root: Record) -> Iterator[Step]:
         """Yield how the displaced entries that wait for *root* follow it."""
@@ -162,7 +164,9 @@ class Placement:
         if dn.is_displaced(old.key):  # the callbacks were told that it is gone
             change = self.change(ChangeKind.ADD, old.uuid, new_dn=new.dn, new_attrs=attrs)
         else:
-            change = self.change(ChangeKind.RENAME, old.uuid, old.dn, new.dn, old_attrs, attrs)
+            # Only entryDN changes where the DN was spelled like that already.
+            kind = ChangeKind.MODIFY if old.dn == new.dn else ChangeKind.RENAME
+            change = self.change(kind, old.uuid, old.dn, new.dn, old_attrs, attrs)
         return Step(old.uuid, change, new)
 
     # --- entries in the way

@@ -191,6 +191,13 @@ def test_an_entry_that_comes_again_is_not_a_change() -> None:
     assert driver.feed(again._replace(state=State.MODIFY)) == []
 
 
+def test_a_child_whose_dn_is_spelled_like_that_already_is_not_renamed() -> None:
+    driver = Driver()
+    driver.initial(entry(1, "OU=A"), entry(2, "cn=b,ou=a"), entry(3, "cn=c,OU=A"))
+    said = driver.feed(entry(1, "ou=a"), persist())
+    assert said == ["rename OU=A -> ou=a", "rename cn=c,OU=A -> cn=c,ou=a", "refresh done"]
+
+
 def test_a_dn_spelled_anew_is_a_rename() -> None:
     driver = Driver()
     driver.initial(entry(1, "cn=a"))
