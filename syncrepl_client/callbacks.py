@@ -82,8 +82,8 @@ class BaseCallback:
 
 def dispatch(callback: Any, change: Change) -> None:
     """Call the ``record_`` methods of *callback* that tell of *change*."""
-    kind, old_dn, new_dn = change.kind, change.old_dn or "", change.new_dn or ""
-    old, new = change.old_attrs or {}, change.new_attrs or {}
+    kind, _, _, old_dn, new_dn, old, new = change
+    old_dn, new_dn, old, new = old_dn or "", new_dn or "", old or {}, new or {}
     if kind is ChangeKind.ADD:
         callback.record_add(new_dn, new)
     elif kind is ChangeKind.MODIFY:

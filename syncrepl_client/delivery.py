@@ -110,7 +110,7 @@ class Delivery:
             return
         try:
             with self.store.savepoint():
-                self.callback.dispatch(change)
+                self._lend(self.callback.dispatch, change)
         except Exception as error:
             if self._failures[uuid] < policy.retries:
                 self._failed(uuid, error)
@@ -151,10 +151,17 @@ class Delivery:
 
     def _call(self, uuid: Optional[bytes], method: Callable[..., object], *args: Any) -> None:
         try:
-            method(*args)
+            self._lend(method, *args)
         except Exception as error:
             self._failed(uuid, error)
             raise
+
+    def _lend(self, method: Callable[..., object], *args: Any) -> None:
+        self.store.lent = True
+        try:
+            method(*args)
+        finally:
+            self.store.lent = False
 
     def _failed(self, uuid: Optional[bytes], error: Exception) -> None:
         self._failure, self._failed_at = error, uuid

@@ -25,7 +25,9 @@ _MANY, _BYTES = 1024, 4 << 20
 class Ahead:
     """The table of entries as it will be once :meth:`flush` has written what is pending.
 
-    What is pending is known.  Nobody else may write to the table.
+    What is pending is known.  Nobody else may write to the table, but a callback may roll back
+    to a savepoint of its own.  So what is written while one may be at work, in order to be seen by
+    SQL, stays pending.
 
     Attributes:
         on_remove: called with the UUID of an entry before it is removed.
@@ -38,6 +40,7 @@ class Ahead:
         self._records: dict[bytes, Optional[Record]] = {}
         self._owners: dict[bytes, Optional[bytes]] = {}
         self._pending: dict[bytes, Record] = {}
+        self._unseen: list[Record] = []
         self._size = 0
 
     # --- reading
@@ -47,21 +50,24 @@ class Ahead:
         try:
             return self._records[uuid]
         except KeyError:
-            self._make_room()
-            record = self._learn("uuid", (uuid,))
+            record = next(self._select("uuid", (uuid,)), None)
+        if self._has_room():
             self._records[uuid] = record
-            return record
+            self._know(record)
+        return record
 
     def at(self, key: bytes) -> Optional[Record]:
         """Return the entry with that key."""
         try:
             uuid = self._owners[key]
         except KeyError:
-            self._make_room()
-            record = self._learn("key", (key,))
-            self._owners[key] = None if record is None else record.uuid
-            return record
-        return None if uuid is None else self._records[uuid]
+            record = next(self._select("key", (key,)), None)
+        else:
+            return None if uuid is None else self._records[uuid]
+        if self._has_room():
+            self._owners[key] = None
+            self._know(record)
+        return record
 
     def expect(self, places: Mapping[bytes, bytes]) -> None:
         """Read the entries with these UUIDs, and those with the keys of others (UUID to key)."""
@@ -69,32 +75,36 @@ class Ahead:
             return
         self.flush()
         self.forget()
-        self._learn("uuid", tuple(places))
+        for record in self._select("uuid", tuple(places)):
+            self._know(record)
         keys = tuple(key for key in places.values() if key not in self._owners)
         if keys:
-            self._learn("key", keys)
+            for record in self._select("key", keys):
+                self._know(record)
         # What was not found is not there.
         self._records = {**dict.fromkeys(places), **self._records}
         self._owners = {**dict.fromkeys(keys), **self._owners}
 
-    def _learn(self, column: str, values: Sequence[bytes]) -> Optional[Record]:
-        """Read the entries that have these *values*; return the last one."""
+    def _select(self, column: str, values: Sequence[bytes]) -> Iterator[Record]:
         marks = ", ".join("?" * len(values))
         sql = f"SELECT {COLUMNS} FROM syncrepl_entry WHERE {column} IN ({marks})"
-        record = None
-        for record in self._database.records(sql, unadapted(values)):
-            self._know(record)
-        return record
+        return self._database.records(sql, unadapted(values))
 
-    def _know(self, record: Record) -> None:
-        self._records[record.uuid] = record
-        self._owners[record.key] = record.uuid
-        self._size += len(record.attrs)
+    def _know(self, record: Optional[Record]) -> None:
+        if record is not None:
+            self._records[record.uuid] = record
+            self._owners[record.key] = record.uuid
+            self._size += len(record.attrs)
 
-    def _make_room(self) -> None:
-        if max(len(self._records), len(self._owners)) > _MANY or self._size > _BYTES:
-            self.flush()
+    @property
+    def _full(self) -> bool:
+        return max(len(self._records), len(self._owners)) > _MANY or self._size > _BYTES
+
+    def _has_room(self) -> bool:
+        """Say whether more can be known, if need be in place of all that is known so far."""
+        if self._full and not self._pending:
             self.forget()
+        return not self._full
 
     # --- writing
 
@@ -113,9 +123,11 @@ class Ahead:
         if record.uuid in self._pending:
             self.flush()  # what is written comes in this order, and made room for what follows
         self._pending[record.uuid] = record
+        self._unseen.append(record)
         self._know(record)
-        if len(self._pending) > _MANY or self._size > _BYTES:
-            self._make_room()
+        if self._full:
+            self.flush()
+            self.forget()
 
     def remove(self, uuid: bytes) -> None:
         """Remove the entry *uuid*."""
@@ -127,19 +139,26 @@ class Ahead:
             self._owners.pop(record.key, None)
 
     def flush(self) -> None:
-        """Write what is pending."""
+        """Write what is pending; not while a callback is at work."""
         if self._pending:
             self._database.many(_PUT, self._pending.values())
             self._pending.clear()
+            self._unseen.clear()
+
+    def show(self) -> None:
+        """Have SQL see what is pending, though a callback is at work."""
+        if self._unseen:
+            self._database.many(_PUT, self._unseen)
+            self._unseen.clear()
 
     def forget(self) -> None:
         """Know nothing any more, nor write what was pending."""
         self._records.clear()
         self._owners.clear()
         self._pending.clear()
+        self._unseen.clear()
         self._size = 0
 
     def records(self, rest: str, values: Sequence[Any]) -> Iterator[Record]:
-        """Yield the entries that ``SELECT`` finds with this *rest* of a statement."""
-        self.flush()
+        """Yield the entries that ``SELECT`` finds in the table, with this *rest* of a statement."""
         return self._database.records(f"SELECT {COLUMNS} FROM {rest}", values)

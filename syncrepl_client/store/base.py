@@ -57,6 +57,9 @@ class Store(ABC):
     named: Named
     """The scratch pad of a refresh; never committed."""
 
+    lent = False
+    """Whether a callback is at work, which may use the store, and its database."""
+
     @property
     @abstractmethod
     def exists(self) -> bool:

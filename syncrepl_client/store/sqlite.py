@@ -162,22 +162,24 @@ class SQLiteStore(Store):
         self._ahead.expect(places)
 
     def below(self, key: bytes, *, reverse: bool = False) -> Iterator[Record]:
+        self._write_out()
         return self._ahead.records(
             f"syncrepl_entry WHERE key > ? AND key < ? ORDER BY key {'DESC' if reverse else 'ASC'}",
             (key, key + _END),
         )
 
     def has_displaced(self) -> bool:
-        self._ahead.flush()
+        self._write_out()
         sql = "SELECT 1 FROM syncrepl_entry WHERE key >= ? LIMIT 1"
         return self._database.row(sql, (dn.FIRST_DISPLACED,)) is not None
 
     def __len__(self) -> int:
-        self._ahead.flush()
+        self._write_out()
         sql = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
         return self._database.number(sql, (dn.FIRST_NOT_LIVE,))
 
     def live(self) -> Iterator[Record]:
+        self._write_out()
         return self._ahead.records(
             "syncrepl_entry WHERE key < ? ORDER BY key", (dn.FIRST_NOT_LIVE,)
         )
@@ -210,6 +212,13 @@ class SQLiteStore(Store):
         """Forget what is not written yet."""
         self._ahead.forget()
         self._named.forget()
+
+    def _write_out(self) -> None:
+        """Have SQL see what was put."""
+        if self.lent:
+            self._ahead.show()
+        else:
+            self._ahead.flush()
 
     def _flush(self) -> None:
         self._ahead.flush()

@@ -401,6 +401,29 @@ def test_format_1_is_migrated(file_place: Place) -> None:
     assert len(store) == 4
 
 
+def test_a_callback_rolls_back_to_a_savepoint_of_its_own(sqlite_place: Place) -> None:
+    """What it had the store write in there, by reading, is written in the end all the same."""
+    store = sqlite_place.create()
+    fill(store, record(1, "cn=a"), record(2, "cn=b"))
+    store.begin()
+    store.put(record(1, "cn=c"))
+    store.put(record(2, "cn=a"))
+    store.put(record(3, "cn=b"))
+    store.lent = True
+    store.connection.execute("SAVEPOINT mine")
+    expected = ["cn=a", "cn=b", "cn=c"]
+    assert list(store.items()) == expected
+    assert len(store) == 3
+    assert [store.get(uid(number)) is None for number in range(1, 3000)].count(False) == 3
+    store.connection.execute("ROLLBACK TO mine")
+    store.lent = False
+    assert list(store.items()) == expected
+    store.put(record(4, "cn=d"))
+    store.commit(origin(b"c"))
+    assert list(store.items()) == [*expected, "cn=d"]
+    consistent(store)
+
+
 def test_format_2_is_migrated(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """It knew attributes with their lengths only, and could not read what is written now."""
     entry = record(1)._replace(attrs=b'{"cn":[1,2]}\nabb')
