@@ -14,6 +14,8 @@ import re
 from typing import Optional
 
 _OF_389DS = re.compile(rb"[^#]*:\w+#.*#([0-9]{1,20})", re.DOTALL)
+_CSN_SIZE, _CSN_SID = 40, -10
+"""Length of a CSN, and where the server's id begins: ``...#SID#MOD``."""
 _NO_NUMBER = 2**32 - 1
 """389-ds writes -1, as an unsigned number of 32 or 64 bits, where it can't find the change."""
 
@@ -41,6 +43,22 @@ def merge(old: Optional[bytes], new: bytes) -> bytes:
     if csns:
         parts.append(b"csn=" + b";".join(csns[sid] for sid in sorted(csns)))
     return b",".join(parts)
+
+
+def supersedes(new: bytes, old: bytes) -> bool:
+    """Say whether a cookie says all that *old* says: one CSN of the same server, not an older one.
+
+    Quicker than :func:`merge`, for one after the other of the persist stage.
+    """
+    head, _, csn = new.rpartition(b"csn=")
+    old_head, _, old_csn = old.rpartition(b"csn=")
+    return (
+        head == old_head
+        and len(csn) == len(old_csn) == _CSN_SIZE
+        and csn[_CSN_SID:] == old_csn[_CSN_SID:]
+        and csn >= old_csn
+        and b"csn=" not in head
+    )
 
 
 def _fields(cookie: bytes) -> dict[bytes, bytes]:

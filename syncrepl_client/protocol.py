@@ -181,6 +181,7 @@ class Synchronization:
         self._named = named
         self._placement = Placement(view, named)
         self._cookie = request.cookie
+        self._newest: Optional[bytes] = None  # not merged into it yet
         self.numbering = Numbering(known=request.dialect.numbers_changes)
         self._present_seen = False
         self._prune = False
@@ -203,6 +204,8 @@ class Synchronization:
 
         389-ds sends the final cookie of a refresh before the entries that it covers.
         """
+        if self._newest is not None:
+            self._cookie, self._newest = cookie.merge(self._cookie, self._newest), None
         return self._cookie
 
     def allow_deletes(self) -> None:
@@ -397,10 +400,14 @@ class Synchronization:
 
     def _keep(self, new: Optional[bytes]) -> None:
         """Take over a cookie; one that is absent or empty leaves the last one in force."""
-        if new and (self.refreshing or self.numbering.advances(new)):
-            self._cookie = (
-                cookie.merge(self._cookie, new) if self.request.dialect.merges_cookies else new
-            )
+        if not new or not (self.refreshing or self.numbering.advances(new)):
+            return
+        if not self.request.dialect.merges_cookies:
+            self._cookie = new
+        elif self._newest is None or cookie.supersedes(new, self._newest):
+            self._newest = new
+        else:
+            self._cookie, self._newest = self.cookie, new
 
     # --- 389-ds
 
@@ -460,7 +467,7 @@ class Synchronization:
             resumed=self.request.cookie is not None,
             deletes=deletes,
             present_seen=self._present_seen,
-            cookie_moved=self._cookie != self.request.cookie,
+            cookie_moved=self.cookie != self.request.cookie,
         )
 
     def _guard(self, *, unnamed: bool) -> None:
@@ -486,5 +493,5 @@ class Synchronization:
         if incomplete is None and self._view.has_displaced():
             incomplete = "an entry took the DN of another, whose new DN was not told"
         self._named.clear()
-        self.numbering.refreshed(self._cookie, watch=resumed and self.request.watch)
+        self.numbering.refreshed(self.cookie, watch=resumed and self.request.watch)
         yield RefreshDone() if incomplete is None else StartOver(incomplete)

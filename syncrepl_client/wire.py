@@ -186,8 +186,17 @@ class _Reader:
 
 def sync_state(value: bytes) -> tuple[State, bytes, Optional[bytes]]:
     """Decode a syncStateValue (RFC 4533, 2.3) into state, UUID and cookie."""
-    if len(value) == 23 and value[:4] == _PLAIN_STATE and value[5:7] == _PLAIN_UUID:
+    size = len(value)
+    if size == 23 and value[:4] == _PLAIN_STATE and value[5:7] == _PLAIN_UUID:
         number, uuid, cookie = value[4], value[7:], None
+    elif (
+        25 <= size < 130
+        and value[1:4] == bytes((size - 2, _ENUMERATED, 1))
+        and value[5:7] == _PLAIN_UUID
+        and value[23:25] == bytes((_OCTET_STRING, size - 25))
+        and value[0] == _SEQUENCE
+    ):
+        number, uuid, cookie = value[4], value[7:23], value[25:]
     else:
         reader = _Reader(value, "Sync State Control")
         content = reader.enter(_SEQUENCE)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from syncrepl_client.cookie import merge
+from syncrepl_client.cookie import merge, supersedes
 
 settings.register_profile("unit", deadline=None)
 settings.load_profile("unit")
@@ -99,3 +99,34 @@ def test_order_does_not_matter(sets: list[dict[int, int]], random) -> None:  # t
             newest[sid] = max(number, newest.get(sid, 0))
     expected = [csn(number, sid) for sid, number in sorted(newest.items())]
     assert merged == b"rid=000,csn=" + b";".join(expected)
+
+
+COOKIES = st.builds(
+    lambda rid, csns, rest: b"rid=" + rid + b",csn=" + b";".join(csns) + rest,
+    st.sampled_from([b"000", b"001", b"000,sid=00a"]),
+    st.lists(st.sampled_from([A1, A2, B1, B2, A1[:-1], b""]), min_size=1, max_size=2),
+    st.sampled_from([b"", b"", b",delcsn=" + A1, b",csn=" + A2]),
+)
+
+
+@given(st.one_of(st.none(), COOKIES), COOKIES, COOKIES)
+@example(None, b"rid=000,csn=" + A1, b"rid=000,csn=" + A2)
+def test_what_is_superseded_need_not_be_merged(kept: bytes | None, old: bytes, new: bytes) -> None:
+    if supersedes(new, old):
+        assert merge(merge(kept, old), new) == merge(kept, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "does"),
+    [
+        (b"rid=000,csn=" + A1, b"rid=000,csn=" + A2, True),
+        (b"rid=000,csn=" + A1, b"rid=000,csn=" + A1, True),
+        (b"rid=000,csn=" + A2, b"rid=000,csn=" + A1, False),
+        (b"rid=000,csn=" + A1, b"rid=000,csn=" + B2, False),
+        (b"rid=000,csn=" + A1 + b";" + B1, b"rid=000,csn=" + A2, False),
+        (b"rid=000,csn=" + A1, b"rid=001,csn=" + A2, False),
+        (b"host:389#cn=x:dc=x:(a=b)#1", b"host:389#cn=x:dc=x:(a=b)#2", False),
+    ],
+)
+def test_supersedes(old: bytes, new: bytes, does: bool) -> None:
+    assert supersedes(new, old) is does

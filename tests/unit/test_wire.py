@@ -518,3 +518,30 @@ def test_operational_names() -> None:
 @given(st.lists(st.binary(max_size=60), max_size=3))
 def test_operational_names_of_any_bytes(descriptions: list[bytes]) -> None:
     assert all(name == name.lower() for name in wire.operational_names(descriptions))
+
+
+@given(
+    st.one_of(st.none(), st.binary(max_size=130)),
+    st.integers(0, 5),
+    st.lists(st.tuples(st.integers(0, 160), st.integers(0, 255)), max_size=2),
+    st.integers(0, 2),
+)
+def test_the_short_way_through_a_sync_state_leads_to_the_same(
+    cookie: bytes | None, number: int, changes: list[tuple[int, int]], cut: int
+) -> None:
+    value = bytearray(state(number, cookie=cookie))
+    for place, octet in changes:
+        if place < len(value):
+            value[place] = octet
+    sent = bytes(value[: len(value) - cut])
+
+    def decoded() -> object:
+        try:
+            return wire.sync_state(sent)
+        except ProtocolError as error:
+            return str(error)
+
+    short = decoded()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "_PLAIN_UUID", b"no")
+        assert decoded() == short
