@@ -404,10 +404,11 @@ class Synchronization:
             return
         if not self.request.dialect.merges_cookies:
             self._cookie = new
-        elif self._newest is None or cookie.supersedes(new, self._newest):
-            self._newest = new
         else:
-            self._cookie, self._newest = self.cookie, new
+            latest = new if self._newest is None else cookie.later(new, self._newest)
+            if latest is None:
+                self._cookie, latest = self.cookie, new
+            self._newest = latest
 
     # --- 389-ds
 

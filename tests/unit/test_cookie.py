@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from syncrepl_client.cookie import merge, supersedes
+from syncrepl_client.cookie import later, merge
 
 settings.register_profile("unit", deadline=None)
 settings.load_profile("unit")
@@ -111,22 +111,23 @@ COOKIES = st.builds(
 
 @given(st.one_of(st.none(), COOKIES), COOKIES, COOKIES)
 @example(None, b"rid=000,csn=" + A1, b"rid=000,csn=" + A2)
-def test_what_is_superseded_need_not_be_merged(kept: bytes | None, old: bytes, new: bytes) -> None:
-    if supersedes(new, old):
-        assert merge(merge(kept, old), new) == merge(kept, new)
+def test_the_later_one_stands_for_both(kept: bytes | None, old: bytes, new: bytes) -> None:
+    latest = later(new, old)
+    if latest is not None:
+        assert merge(merge(kept, old), new) == merge(kept, latest)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "does"),
+    ("old", "new", "latest"),
     [
-        (b"rid=000,csn=" + A1, b"rid=000,csn=" + A2, True),
-        (b"rid=000,csn=" + A1, b"rid=000,csn=" + A1, True),
-        (b"rid=000,csn=" + A2, b"rid=000,csn=" + A1, False),
-        (b"rid=000,csn=" + A1, b"rid=000,csn=" + B2, False),
-        (b"rid=000,csn=" + A1 + b";" + B1, b"rid=000,csn=" + A2, False),
-        (b"rid=000,csn=" + A1, b"rid=001,csn=" + A2, False),
-        (b"host:389#cn=x:dc=x:(a=b)#1", b"host:389#cn=x:dc=x:(a=b)#2", False),
+        (b"rid=000,csn=" + A1, b"rid=000,csn=" + A2, b"rid=000,csn=" + A2),
+        (b"rid=000,csn=" + A2, b"rid=000,csn=" + A1, b"rid=000,csn=" + A2),
+        (b"rid=000,csn=" + A1, b"rid=000,csn=" + A1, b"rid=000,csn=" + A1),
+        (b"rid=000,csn=" + A1, b"rid=000,csn=" + B2, None),
+        (b"rid=000,csn=" + A1 + b";" + B1, b"rid=000,csn=" + A2, None),
+        (b"rid=000,csn=" + A1, b"rid=001,csn=" + A2, None),
+        (b"host:389#cn=x:dc=x:(a=b)#1", b"host:389#cn=x:dc=x:(a=b)#2", None),
     ],
 )
-def test_supersedes(old: bytes, new: bytes, does: bool) -> None:
-    assert supersedes(new, old) is does
+def test_later(old: bytes, new: bytes, latest: bytes | None) -> None:
+    assert later(new, old) == latest
