@@ -204,8 +204,8 @@ class SQLiteStore(Store):
         self._database.execute("COMMIT")
 
     def rollback(self) -> None:
+        self._forget()  # also where SQLite has rolled back by itself
         if self.in_transaction:
-            self._forget()
             self._database.execute("ROLLBACK")
 
     def _forget(self) -> None:

@@ -401,6 +401,25 @@ def test_format_1_is_migrated(file_place: Place) -> None:
     assert len(store) == 4
 
 
+def test_what_sqlite_rolled_back_by_itself_is_not_written_later(sqlite_place: Place) -> None:
+    """It does where the disk is full, for one."""
+    store = sqlite_place.create()
+    fill(store, record(1, "cn=a"))
+    store.begin()
+    store.put(record(1, "cn=b"))
+    store.put(record(2, "cn=c"))
+    store.named.placed(uid(1))
+    store.connection.execute("ROLLBACK")
+    store.rollback()
+    assert list(store.items()) == ["cn=a"]
+    store.begin()
+    store.put(record(3, "cn=d"))
+    store.commit(origin(b"c"))
+    assert list(store.items()) == ["cn=a", "cn=d"]
+    assert not store.named.is_placed(uid(1))
+    consistent(store)
+
+
 def test_a_callback_rolls_back_to_a_savepoint_of_its_own(sqlite_place: Place) -> None:
     """What it had the store write in there, by reading, is written in the end all the same."""
     store = sqlite_place.create()
