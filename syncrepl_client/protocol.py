@@ -10,7 +10,7 @@ to the store before the next is asked for.
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple, Optional, Union
 
-from . import attributes, cookie, dn
+from . import attributes, cookie, dn, transitions
 from .attributes import Selection
 from .changes import ChangeKind, Phase
 from .dialect import Dialect, prunes
@@ -94,67 +94,7 @@ class Over(NamedTuple):
 
 Fact = Union[Step, RefreshDone, StartOver, SearchAgain, Over]
 
-# --- which message may come when; a combination that is not here is a protocol error
-
-_ENTRY, _PRESENT, _GONE, _COOKIE = "entry", "present", "gone", "newcookie"
-_PRESENT_END, _DELETE_END, _REFRESH_END = "refreshPresent", "refreshDelete", "refreshDone"
-_DONE, _REQUIRED = "searchResultDone", "e-syncRefreshRequired"
-
-TRANSITIONS: dict[tuple[Phase, str], Phase] = {
-    (Phase.REFRESH, _ENTRY): Phase.REFRESH,
-    (Phase.REFRESH, _PRESENT): Phase.PRESENT,
-    (Phase.REFRESH, _GONE): Phase.DELETE,
-    (Phase.REFRESH, _COOKIE): Phase.REFRESH,
-    (Phase.REFRESH, _PRESENT_END): Phase.DELETE,
-    (Phase.REFRESH, _DELETE_END): Phase.DELETE,
-    (Phase.REFRESH, _REFRESH_END): Phase.PERSIST,
-    (Phase.REFRESH, _DONE): Phase.OVER,
-    (Phase.REFRESH, _REQUIRED): Phase.OVER,
-    (Phase.PRESENT, _ENTRY): Phase.PRESENT,
-    (Phase.PRESENT, _PRESENT): Phase.PRESENT,
-    (Phase.PRESENT, _COOKIE): Phase.PRESENT,
-    (Phase.PRESENT, _PRESENT_END): Phase.DELETE,
-    (Phase.PRESENT, _REFRESH_END): Phase.PERSIST,
-    (Phase.PRESENT, _DONE): Phase.OVER,
-    (Phase.PRESENT, _REQUIRED): Phase.OVER,
-    (Phase.DELETE, _ENTRY): Phase.DELETE,
-    (Phase.DELETE, _GONE): Phase.DELETE,
-    (Phase.DELETE, _COOKIE): Phase.DELETE,
-    (Phase.DELETE, _DELETE_END): Phase.DELETE,
-    (Phase.DELETE, _REFRESH_END): Phase.PERSIST,
-    (Phase.DELETE, _DONE): Phase.OVER,
-    (Phase.DELETE, _REQUIRED): Phase.OVER,
-    (Phase.PERSIST, _ENTRY): Phase.PERSIST,
-    (Phase.PERSIST, _GONE): Phase.PERSIST,
-    (Phase.PERSIST, _COOKIE): Phase.PERSIST,
-    (Phase.PERSIST, _DONE): Phase.OVER,
-    (Phase.PERSIST, _REQUIRED): Phase.OVER,
-}
-"""Phase and message to next phase: RFC 4533, 3.3 and 3.4, and not a message more."""
-
-_BY_STATE = {
-    State.PRESENT: _PRESENT,
-    State.ADD: _ENTRY,
-    State.MODIFY: _ENTRY,
-    State.DELETE: _GONE,
-}
-
-
 _EXISTS = (State.ADD, State.MODIFY)
-
-
-def _event(message: Message) -> str:
-    if isinstance(message, (Entry, Reference)):
-        return _BY_STATE[message.state]
-    if isinstance(message, IdSet):
-        return _GONE if message.deletes else _PRESENT
-    if isinstance(message, NewCookie):
-        return _COOKIE
-    if isinstance(message, PhaseEnd):
-        if message.done:
-            return _REFRESH_END
-        return _DELETE_END if message.deletes else _PRESENT_END
-    return _DONE if isinstance(message, Done) else _REQUIRED
 
 
 def _cookie(message: Message) -> Optional[bytes]:
@@ -224,9 +164,9 @@ class Synchronization:
             and self.request.dialect.newcookie_ends_refresh
         ):
             message = PhaseEnd(deletes=True, done=True, cookie=message.cookie)
-        event = _event(message)
+        event = transitions.event(message)
         try:
-            after = TRANSITIONS[self.phase, event]
+            after = transitions.TRANSITIONS[self.phase, event]
         except KeyError:
             raise ProtocolError(
                 f"the server sent {event} in the {self.phase.value}, where RFC 4533 has none"

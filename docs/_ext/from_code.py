@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Directives that write parts of the documentation from the code itself.
 
-``state-picture`` and ``state-table`` draw ``protocol.TRANSITIONS``, ``prune-table`` asks
+``state-picture`` and ``state-table`` draw ``transitions.TRANSITIONS``, ``prune-table`` asks
 ``dialect.prunes``, ``changelog`` takes over CHANGELOG.md.
 """
 
@@ -20,7 +20,7 @@ from state_picture import draw
 
 from syncrepl_client.changes import Phase
 from syncrepl_client.dialect import APACHEDS, DS389, OPENLDAP, OTHER, Dialect, prunes
-from syncrepl_client.protocol import TRANSITIONS
+from syncrepl_client.transitions import TRANSITIONS
 
 CHANGELOG = Path(__file__).resolve().parents[2] / "CHANGELOG.md"
 

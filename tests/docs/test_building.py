@@ -15,8 +15,8 @@ import pytest
 from syncrepl_client import exceptions
 from syncrepl_client.callbacks import BaseCallback
 from syncrepl_client.changes import Phase
-from syncrepl_client.protocol import TRANSITIONS
 from syncrepl_client.search import BATCH_MESSAGES, PERSIST_SECONDS, REFRESH_SECONDS
+from syncrepl_client.transitions import TRANSITIONS
 from tests.docs.snippets import DOCUMENTS, OTHER_DOCUMENTS, ROOT
 
 DOCS = ROOT / "docs"

@@ -28,7 +28,6 @@ from syncrepl_client.messages import (
 )
 from syncrepl_client.placement import Step
 from syncrepl_client.protocol import (
-    TRANSITIONS,
     Fact,
     RefreshDone,
     Request,
@@ -36,6 +35,7 @@ from syncrepl_client.protocol import (
     Synchronization,
 )
 from syncrepl_client.store import MemoryStore, Origin, SQLiteStore, Store
+from syncrepl_client.transitions import TRANSITIONS
 from tests.fuzz import clients
 from tests.fuzz.engines import rounds
 from tests.fuzz.messages import BASE, UUIDS, Case, Search, cases

@@ -20,7 +20,8 @@ from syncrepl_client.messages import (
     RefreshRequired,
     State,
 )
-from syncrepl_client.protocol import TRANSITIONS, StartOver
+from syncrepl_client.protocol import StartOver
+from syncrepl_client.transitions import TRANSITIONS
 from tests.unit.driver import (
     Driver,
     csn,
