@@ -141,7 +141,8 @@ def test_public_names_are_documented(name: str) -> None:
 
 
 def test_what_the_package_hands_on() -> None:
-    assert sorted(syncrepl_client.__all__) == list(syncrepl_client.__all__)
+    names = list(syncrepl_client.__all__)
+    assert names == sorted(names, key=lambda name: (not name.isupper(), name))
     for name in syncrepl_client.__all__:
         assert inspect.getdoc(getattr(syncrepl_client, name)), name
     for name in ("BaseCallback", "LoggingCallback"):
