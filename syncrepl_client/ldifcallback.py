@@ -134,7 +134,12 @@ class _Rename:
 
 
 class _Writer(ldif.LDIFWriter):
-    """python-ldap's, which knows no renames."""
+    """python-ldap's, which knows no renames, and of white space at a value's ends only spaces."""
+
+    def _needs_base64_encoding(self, attr_type: str, attr_value: bytes) -> bool:
+        # RFC 2849 lets a value begin with a tab; parsers skip it.
+        stripped = attr_value.strip() != attr_value
+        return stripped or super()._needs_base64_encoding(attr_type, attr_value)
 
     def unparse_rename(self, name: str, rename: _Rename) -> None:
         for key, value in [("dn", name), *rename.lines]:

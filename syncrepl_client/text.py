@@ -23,9 +23,6 @@ BINARY = frozenset((
 ))  # fmt: skip
 """Names, in lower case, of attributes whose values are octets, for those without a schema."""
 
-_NAMES = 1024
-"""For so many attributes it is remembered what the schema says."""
-
 
 def is_binary(name: str, schema: "Optional[SubSchema]" = None) -> bool:
     """Say whether the attribute *name* is made for octets.
@@ -42,7 +39,7 @@ def is_binary(name: str, schema: "Optional[SubSchema]" = None) -> bool:
     return base in BINARY if known is None else known
 
 
-@lru_cache(_NAMES)
+@lru_cache(1024)  # entries have the same attributes
 def _in_schema(schema: "SubSchema", name: str) -> Optional[bool]:
     from ldap.schema import models  # whoever has a schema has imported it already
 
@@ -71,12 +68,17 @@ class Text(Mapping[str, "list[str]"]):
         """Take the attributes of an entry; None is taken for no attributes.
 
         Args:
-            attrs: the attributes, as callbacks are handed them; not copied.
+            attrs: the attributes, as callbacks are handed them; the values are not copied.
             schema: the server's ``ldap.schema.SubSchema``, which knows syntaxes.
         """
-        self._attrs = attrs or {}
+        self._attrs: Attributes = {}
         self._schema = schema
-        self._names = {name.lower(): name for name in self._attrs}
+        self._names: dict[str, str] = {}
+        for name, values in (attrs or {}).items():
+            written = self._names.setdefault(name.lower(), name)
+            if written != name:  # it is there in another spelling too
+                values = [*self._attrs[written], *values]
+            self._attrs[written] = values
 
     def _decoded(self, name: str) -> "Optional[list[str]]":
         if is_binary(name, self._schema):

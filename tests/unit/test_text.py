@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ldap.schema import SubSchema
 
-from syncrepl_client import Text
+from syncrepl_client import Text, attributes
 from syncrepl_client.messages import Attributes
 from syncrepl_client.text import BINARY, is_binary
 
@@ -76,6 +76,12 @@ def test_first() -> None:
     assert text.first("sn", default="none") == "none"
 
 
+def test_two_spellings_of_a_name() -> None:
+    text = Text({"cn": [b"a"], "CN": [b"b"], "Cn": [b"c"]})
+    assert dict(text) == {"cn": ["a", "b", "c"]}
+    assert Text({"cn": [b"a"], "CN": [b"\xff"]}).binary == {"cn": [b"a", b"\xff"]}
+
+
 def test_no_attributes() -> None:
     assert dict(Text(None)) == dict(Text({})) == {}
 
@@ -106,8 +112,9 @@ def test_the_table_is_in_lower_case() -> None:
 
 @given(st.dictionaries(st.text(), st.lists(st.binary())))
 def test_nothing_is_lost_and_nothing_raises(attrs: Attributes) -> None:
-    unique = {name.lower(): name for name in attrs}
     for schema in (None, SCHEMA):
         text = Text(attrs, schema)
         encoded = {name: [each.encode() for each in values] for name, values in text.items()}
-        assert {**encoded, **text.binary} == {name: attrs[name] for name in unique.values()}
+        together = attributes.canonical({**encoded, **text.binary})
+        assert together == attributes.canonical(attrs)
+        assert len(together) == len(text) + len(text.binary)
