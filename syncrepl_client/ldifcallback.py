@@ -134,12 +134,12 @@ class _Rename:
 
 
 class _Writer(ldif.LDIFWriter):
-    """python-ldap's, which knows no renames, and of white space at a value's ends only spaces."""
+    """python-ldap's, which knows no renames, and which writes control characters as they are."""
 
     def _needs_base64_encoding(self, attr_type: str, attr_value: bytes) -> bool:
-        # RFC 2849 lets a value begin with a tab; parsers skip it.
-        stripped = attr_value.strip() != attr_value
-        return stripped or super()._needs_base64_encoding(attr_type, attr_value)
+        # RFC 2849 allows them, but parsers strip them off as white space, and terminals obey.
+        controls = min(attr_value, default=32) < 32 or 127 in attr_value
+        return controls or super()._needs_base64_encoding(attr_type, attr_value)
 
     def unparse_rename(self, name: str, rename: _Rename) -> None:
         for key, value in [("dn", name), *rename.lines]:
