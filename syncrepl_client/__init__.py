@@ -5,6 +5,7 @@ Subclass :class:`~syncrepl_client.callbacks.BaseCallback`, hand it to :class:`Sy
 LDAP URL and a data path, and call ``poll()``.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import callbacks, exceptions
@@ -16,28 +17,50 @@ from .delivery import RetryCallback
 from .modes import SyncreplMode
 
 if TYPE_CHECKING:
+    from .differences import OPERATIONAL, AttributeChange, AttributeChangeKind, diff
+    from .jsonlines import JSONLinesCallback
+    from .ldifcallback import LDIFCallback
+    from .text import Text
     from .verification import Difference, DifferenceKind
 
 __all__ = [
+    "OPERATIONAL",
+    "AttributeChange",
+    "AttributeChangeKind",
     "Backoff",
     "Change",
     "ChangeKind",
     "Difference",
     "DifferenceKind",
+    "JSONLinesCallback",
+    "LDIFCallback",
     "PasswordFile",
     "PasswordVariable",
     "Phase",
     "RetryCallback",
     "Syncrepl",
     "SyncreplMode",
+    "Text",
     "callbacks",
+    "diff",
     "exceptions",
 ]
 
+_LATER = {  # few programs use these, and import takes its time
+    "OPERATIONAL": "differences",
+    "AttributeChange": "differences",
+    "AttributeChangeKind": "differences",
+    "Difference": "verification",
+    "DifferenceKind": "verification",
+    "JSONLinesCallback": "jsonlines",
+    "LDIFCallback": "ldifcallback",
+    "Text": "text",
+    "diff": "differences",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name in ("Difference", "DifferenceKind"):  # few programs verify, and import takes its time
-        from . import verification
-
-        return getattr(verification, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{module}", __name__), name)

@@ -110,17 +110,18 @@ def same(one: Attributes, other: Attributes) -> bool:
                 break  # it is there in another spelling too, and may have the rest
         else:
             return True
-    return _canonical(one) == _canonical(other)
+    return canonical(one) == canonical(other)
 
 
 def changed(old: Attributes, new: Attributes) -> list[str]:
     """Return the names of the attributes that differ, as they are written."""
-    before, after = _canonical(old), _canonical(new)
+    before, after = canonical(old), canonical(new)
     names = {name.lower(): name for name in (*old, *new)}
     return [name for lower, name in names.items() if before.get(lower) != after.get(lower)]
 
 
-def _canonical(attrs: Attributes) -> dict[str, list[bytes]]:
+def canonical(attrs: Attributes) -> dict[str, list[bytes]]:
+    """Return *attrs* with names in lower case, each once, and values in order."""
     merged: dict[str, list[bytes]] = {}
     for name, values in attrs.items():
         merged.setdefault(name.lower(), []).extend(values)

@@ -44,6 +44,25 @@ def check(document: str, results: dict[str, Any]) -> None:
     elif document == "stores.rst":
         assert results["mirror"].entries == dict(results["store"].items().items())
         assert len(results["mirror"].entries) == PEOPLE + 4
+    elif document == "helpers.rst":
+        check_helpers(results)
     else:
         assert document in ("README.md", "client.rst"), "say here what to check"
         assert repr(results["client"]).endswith("closed>")
+
+
+def check_helpers(results: dict[str, Any]) -> None:
+    """Between two fragments, and so between two runs of one, others change the directory."""
+    numbers = [number for each in results["phonebook"].numbers.values() for number in each]
+    assert numbers
+    assert all(number.startswith("+1 555 ") for number in numbers)
+    assert results["readable"].schema is not None
+    ldif = Path("changes.ldif").read_text(encoding="utf-8")
+    assert ldif.count("version: 1\n") == 1
+    assert ldif.count("changetype: add\n") >= PEOPLE + 4
+    assert results["objects"][-1] == {"kind": "refresh-done", "entries": PEOPLE + 4}
+    if results["report"].lines:  # the next start
+        assert any(line.endswith(": mail replaced") for line in results["report"].lines)
+        assert not any("entryCSN" in line for line in results["report"].lines)
+        assert "changetype: modrdn\n" in ldif
+        assert {"add", "modify", "rename", "delete"} < {each["kind"] for each in results["objects"]}

@@ -30,9 +30,9 @@ PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
 LIBRARY = [name for name in TREES if "__main__" not in name and ".cli" not in name]
 PURE = [
     f"{PACKAGE}.{name}"
-    for name in ("attributes", "changes", "cookie", "dialect", "dn", "exceptions", "guard",
-                 "heartbeat", "messages", "modes", "numbering", "placement", "protocol",
-                 "resumption", "retry", "url", "verification", "view", "wire")
+    for name in ("attributes", "changes", "cookie", "dialect", "differences", "dn", "exceptions",
+                 "guard", "heartbeat", "messages", "modes", "numbering", "placement", "protocol",
+                 "resumption", "retry", "text", "url", "verification", "view", "wire")
 ]  # fmt: skip
 
 
@@ -141,7 +141,8 @@ def test_public_names_are_documented(name: str) -> None:
 
 
 def test_what_the_package_hands_on() -> None:
-    assert sorted(syncrepl_client.__all__) == list(syncrepl_client.__all__)
+    names = list(syncrepl_client.__all__)
+    assert names == sorted(names, key=lambda name: (not name.isupper(), name))
     for name in syncrepl_client.__all__:
         assert inspect.getdoc(getattr(syncrepl_client, name)), name
     for name in ("BaseCallback", "LoggingCallback"):
