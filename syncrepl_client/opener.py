@@ -3,8 +3,7 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import ldap
 
@@ -18,8 +17,7 @@ from .waiting import Waker
 Peer = tuple[Connection, ServerFacts]
 
 
-@dataclass(frozen=True)
-class Opener:
+class Opener(NamedTuple):
     """Makes connections that are all alike.
 
     Attributes:
