@@ -36,11 +36,11 @@ fuzz: setup ## Fuzz every decoder, and the protocol, 10 minutes each
 soak: setup ## A million changes through one client: memory, descriptors, threads
 	$(BIN)/python -m tests.soak --changes 1000000
 
-bench: setup ## Measure, beside others, at 1,000 to 100,000 entries (40 minutes)
+bench: setup ## Measure, beside others, at 1,000 to 100,000 entries (10 minutes)
 	$(BIN)/pip install -q -e '.[bench]'
 	$(BIN)/python -m bench --entries 1000 10000 100000
 
-bench-large: setup ## The same at 1,000,000 entries, beside ldapsearch alone
+bench-large: setup ## The same at 1,000,000 entries, beside ldapsearch alone (15 minutes)
 	$(BIN)/pip install -q -e '.[bench]'
 	$(BIN)/python -m bench --entries 1000000
 
