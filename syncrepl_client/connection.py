@@ -12,7 +12,7 @@ from ldap.controls import RequestControl
 
 from . import transport, wire
 from .dialect import Refusal
-from .exceptions import ConfigurationError, ProtocolError
+from .exceptions import ConfigurationError
 from .heartbeat import Heartbeat
 from .messages import Message
 from .modes import SyncreplMode
@@ -99,7 +99,7 @@ class Connection(Session):
                 self._search = None
                 return message
             except (UnicodeDecodeError, MemoryError) as error:
-                raise ProtocolError(f"the server sent a name that is not UTF-8: {error}") from error
+                raise transport.explained(error, self.url) from error
             if raw is None:
                 return None
             self._heartbeat.heard(time.monotonic())

@@ -13,7 +13,7 @@ import ldap
 from ldap.controls import RequestControl
 
 from . import transport, wire
-from .exceptions import PagingUnsupported, ProtocolError
+from .exceptions import PagingUnsupported
 from .session import Session
 
 _SILENCE_SECONDS = 300.0
@@ -95,9 +95,7 @@ class OrdinarySearch:
             session.heed_stop()
             try:
                 raw = session.next(message)
-            except (UnicodeDecodeError, MemoryError) as error:
-                raise ProtocolError(f"the server sent a name that is not UTF-8: {error}") from error
-            except ldap.DECODING_ERROR as error:
+            except (UnicodeDecodeError, MemoryError, ldap.DECODING_ERROR) as error:
                 raise transport.explained(error, session.url) from error
             if raw is not None:
                 return raw
@@ -120,7 +118,7 @@ class OrdinarySearch:
 
 def _hint_at_limits(error: ldap.LDAPError, size: int) -> None:
     """Say which limits an ordinary search has that content synchronization may not have."""
-    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    details = wire.details_of(error)
     said = f"{details['info']}; " if details.get("info") else ""
     details["info"] = (
         f"{said}the whole answer is read in pages of {size}: on OpenLDAP, let 'limits' allow this "

@@ -14,6 +14,7 @@ import ldap
 from .credentials import Credentials
 from .exceptions import ProtocolError, SyncUnsupported
 from .url import SearchUrl
+from .wire import details_of
 
 logger = logging.getLogger(__name__)
 
@@ -118,17 +119,13 @@ def warn_of_risks(
 # --- errors that say more
 
 
-def _details(error: ldap.LDAPError) -> dict[str, Any]:
-    return error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-
-
 def is_explained(error: ldap.LDAPError) -> bool:
     """Whether *error* was raised here, with words of ours, and not by libldap."""
-    details = _details(error)
+    details = details_of(error)
     return "info" in details and "result" not in details
 
 
-def explained(error: ldap.LDAPError, url: SearchUrl) -> Exception:
+def explained(error: Exception, url: SearchUrl) -> Exception:
     """Return the error to raise in the place of one that ended a search, or *error* itself."""
     if isinstance(error, ldap.UNAVAILABLE_CRITICAL_EXTENSION):
         return SyncUnsupported(
@@ -138,19 +135,21 @@ def explained(error: ldap.LDAPError, url: SearchUrl) -> Exception:
         )
     if isinstance(error, ldap.DECODING_ERROR):
         return ProtocolError(f"the server sent something that is not LDAP: {error}")
+    if isinstance(error, (UnicodeDecodeError, MemoryError)):
+        return ProtocolError(f"the server sent a name that is not UTF-8: {error}")
     return error
 
 
 def add_strerror(error: ldap.LDAPError) -> None:
     """Add the system's words for an errno, where libldap has none, as python-ldap does."""
-    details = _details(error)
+    details = details_of(error)
     if "errno" in details:
         details.setdefault("info", os.strerror(details["errno"]))
 
 
 def hint_at_certificate(error: ldap.LDAPError) -> None:
     """Say what libldap does not: that the trouble may be the certificate."""
-    details = _details(error)
+    details = details_of(error)
     if details.get("errno") not in _UNREACHABLE:
         details["info"] = (
             f"{details.get('info', 'TLS failed')}; is the server's certificate made out for this "
@@ -161,7 +160,7 @@ def hint_at_certificate(error: ldap.LDAPError) -> None:
 
 def hint_at_mechanism(error: ldap.LDAPError, mechanism: str, server: str) -> None:
     """Say which side lacks the SASL mechanism."""
-    details = _details(error)
+    details = details_of(error)
     if not isinstance(error, ldap.AUTH_UNKNOWN):  # which is libsasl's own
         hint = f"the server at {server} has no SASL mechanism {mechanism} for this connection"
     elif mechanism == "EXTERNAL":
@@ -193,11 +192,11 @@ def most_telling(failures: Sequence[tuple[str, ldap.LDAPError]]) -> ldap.LDAPErr
     chosen = (refusals or answers or errors)[-1]
     if len(failures) > 1:
         said = "; ".join(f"{server} said: {_described(error)}" for server, error in failures)
-        _details(chosen)["info"] = f"none of {len(failures)} servers let us in: {said}"
+        details_of(chosen)["info"] = f"none of {len(failures)} servers let us in: {said}"
     return chosen
 
 
 def _described(error: ldap.LDAPError) -> str:
-    details = _details(error)
+    details = details_of(error)
     words = [str(details[name]) for name in ("desc", "info") if details.get(name)]
     return ", ".join(words) or type(error).__name__

@@ -310,6 +310,11 @@ def next_page(raw: RawResult) -> bytes:
     raise ProtocolError("the server ended a page without the paged results control (RFC 2696)")
 
 
+def details_of(error: ldap.LDAPError) -> dict[str, Any]:
+    """Return what python-ldap knows of *error*: the dict in it, where it has one."""
+    return error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+
+
 def decode_error(
     error: ldap.LDAPError, refusal: Optional[Refusal] = None
 ) -> Optional[RefreshRequired]:
@@ -319,7 +324,7 @@ def decode_error(
         error: what python-ldap made of the result.
         refusal: how the server refuses a cookie; None where none was sent.
     """
-    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    details = details_of(error)
     if details.get("msgtype") != ldap.RES_SEARCH_RESULT:
         return None
     if details.get("result") == REFRESH_REQUIRED:

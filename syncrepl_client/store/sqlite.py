@@ -220,14 +220,11 @@ class SQLiteStore(Store):
         else:
             self._ahead.flush()
 
-    def _flush(self) -> None:
-        self._ahead.flush()
-        self._named.flush()
-
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         self._require_transaction()
-        self._flush()
+        self._ahead.flush()
+        self._named.flush()
         self._database.execute("SAVEPOINT syncrepl_savepoint")
         try:
             yield
