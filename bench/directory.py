@@ -26,6 +26,7 @@ from tests.servers.people import (
     person_dn,
     uid,
 )
+from tests.servers.slapd import GIBIBYTE
 
 CONTAINERS = 4
 """The suffix, ou=people, ou=groups and ou=movers."""
@@ -50,13 +51,18 @@ def movers(count: int) -> int:
     return min(CONTAINER, count // 2)
 
 
+def maxsize(count: int) -> int:
+    """Bytes that a slapd's database with *count* people may take."""
+    return GIBIBYTE + count * BYTES_AN_ENTRY
+
+
 @contextmanager
 def serve(count: int, directory: Path) -> Iterator[Slapd]:
     """A slapd with *count* people, and without a session log, so that there are present phases."""
     path = directory / "content.ldif"
     with path.open("w", encoding="ascii") as file:
         file.writelines(ldif(entries(count)))
-    with Slapd(ldif=path, maxsize=(1 << 30) + count * BYTES_AN_ENTRY) as server:
+    with Slapd(ldif=path, maxsize=maxsize(count)) as server:
         path.unlink()
         yield server
 
@@ -118,22 +124,24 @@ class Place:
 
 def count_entries(store: Path) -> int:
     """How many entries a store has."""
-    with closing(sqlite3.connect(store / "syncrepl.sqlite3")) as connection:
-        ((count,),) = connection.execute("SELECT count(*) FROM syncrepl_entry")
+    ((count,),) = _execute(store, "SELECT count(*) FROM syncrepl_entry")
     return int(count)
 
 
 def read_cookie(store: Path) -> str:
     """The cookie in a store."""
-    with closing(sqlite3.connect(store / "syncrepl.sqlite3")) as connection:
-        ((cookie,),) = connection.execute("SELECT cookie FROM syncrepl_origin")
+    ((cookie,),) = _execute(store, "SELECT cookie FROM syncrepl_origin")
     return bytes(cookie).decode()
 
 
 def forget_cookie(store: Path) -> None:
     """Take the cookie out of a store."""
+    _execute(store, "UPDATE syncrepl_origin SET cookie = NULL")
+
+
+def _execute(store: Path, sql: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(store / "syncrepl.sqlite3")) as connection, connection:
-        connection.execute("UPDATE syncrepl_origin SET cookie = NULL")
+        return connection.execute(sql).fetchall()
 
 
 def write(server: Slapd, requests: Iterable[tuple[Any, ...]]) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ldap
 
-from bench.directory import Place
+from bench.directory import Place, maxsize
 from bench.measure import ROOT, Run, TooSlow, measure, program
 from tests.servers import Slapd
 from tests.servers.people import SUFFIX
@@ -56,7 +56,7 @@ class Consumer(Slapd):
 def slapd(place: Place) -> Run:
     """A second slapd: from its start until it has the contextCSN of the first one."""
     wanted = context_csn(place.server)
-    with Consumer(place.server, (1 << 30) + place.entries * 8192) as consumer:
+    with Consumer(place.server, maxsize(place.entries)) as consumer:
         while context_csn(consumer) != wanted:
             if time.monotonic() - consumer.began > CONSUMER_SECONDS:
                 raise TooSlow("slapd as a consumer")
