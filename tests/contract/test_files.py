@@ -443,7 +443,7 @@ def test_a_callback_rolls_back_to_a_savepoint_of_its_own(sqlite_place: Place) ->
     consistent(store)
 
 
-def test_format_2_is_migrated(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_format_2_is_migrated(file_place: Place) -> None:
     """It knew attributes with their lengths only, and could not read what is written now."""
     entry = record(1)._replace(attrs=b'{"cn":[1,2]}\nabb')
     fill(file_place.create(), entry, cookie=b"1")

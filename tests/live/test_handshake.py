@@ -16,7 +16,7 @@ from syncrepl_client.backoff import Backoff
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, contents, poll_until
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers import Slapd
-from tests.servers.middle import Middle, SilentListener
+from tests.servers.middle import Middle, silent_listener
 from tests.servers.people import person, person_dn
 from tests.servers.process import free_port
 from tests.servers.scripted import Provider, done
@@ -29,21 +29,21 @@ SHORT = {ldap.OPT_NETWORK_TIMEOUT: 0.5}
 
 
 @pytest.fixture
-def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentListener]:
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(handshake, "is_needed", lambda: True)
-    with SilentListener() as listener:
-        yield listener
+    with silent_listener() as url:
+        yield url
 
 
-def test_the_constructor_raises(silent: SilentListener, tmp_path: Path) -> None:
+def test_the_constructor_raises(silent: str, tmp_path: Path) -> None:
     with pytest.raises(ldap.TIMEOUT, match=r"did not answer the TLS handshake in 0\.5 s"):
-        Syncrepl(f"{tmp_path}/", Recorder(), PERSIST, silent.url + ANONYMOUS, options=SHORT)
+        Syncrepl(f"{tmp_path}/", Recorder(), PERSIST, silent + ANONYMOUS, options=SHORT)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_next_server_is_tried(silent: SilentListener, tmp_path: Path) -> None:
+def test_the_next_server_is_tried(silent: str, tmp_path: Path) -> None:
     with Provider([told(1), done(deletes=True)]) as provider:
-        url = [silent.url + ANONYMOUS, provider.url]
+        url = [silent + ANONYMOUS, provider.url]
         recorder = Recorder()
         with Syncrepl(f"{tmp_path}/", recorder, REFRESH_ONLY, url, options=SHORT) as client:
             client.run()
@@ -92,8 +92,8 @@ def test_what_cannot_be_reached_is_left_to_libldap(server: str) -> None:
     handshake.check(server.format(port=free_port()), 10)
 
 
-def test_no_time_is_no_check(silent: SilentListener) -> None:
-    handshake.check(silent.url, 0.0)
+def test_no_time_is_no_check(silent: str) -> None:
+    handshake.check(silent, 0.0)
 
 
 def test_a_connection_that_is_not_accepted() -> None:

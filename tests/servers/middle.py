@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 import warnings
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TypeVar
 
@@ -123,18 +124,8 @@ def only_version(context: ssl.SSLContext, version: ssl.TLSVersion) -> None:
         context.minimum_version = context.maximum_version = version
 
 
-class SilentListener:
-    """Takes ldaps connections, and says nothing: a server that hangs."""
-
-    def __enter__(self) -> SilentListener:
-        self._listener = socket.create_server((LOOPBACK, 0))  # the kernel accepts
-        self.url = f"ldaps://{LOOPBACK}:{self._listener.getsockname()[1]}"
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._listener.close()
+@contextlib.contextmanager
+def silent_listener() -> Iterator[str]:
+    """Take ldaps connections, and say nothing: a server that hangs.  The URL is yielded."""
+    with socket.create_server((LOOPBACK, 0)) as listener:  # the kernel accepts
+        yield f"ldaps://{LOOPBACK}:{listener.getsockname()[1]}"

@@ -7,27 +7,17 @@ import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from syncrepl_client.callbacks import BaseCallback, LoggingCallback, usable
-from syncrepl_client.changes import Change, ChangeKind, Phase
+from syncrepl_client.changes import Change, ChangeKind
 from syncrepl_client.exceptions import CallbackInvalid
 from syncrepl_client.messages import Attributes
+from tests.unit.changes import change
 
 OLD: Attributes = {"cn": [b"old"], "sn": [b"s"]}
 NEW: Attributes = {"cn": [b"new"], "sn": [b"s"]}
-
-
-def change(
-    kind: ChangeKind,
-    old_dn: str | None = None,
-    new_dn: str | None = None,
-    old: Attributes | None = None,
-    new: Attributes | None = None,
-) -> Change:
-    return Change(kind, UUID(int=1), Phase.PERSIST, old_dn, new_dn, old, new)
 
 
 class Recorder(BaseCallback):

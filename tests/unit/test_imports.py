@@ -32,7 +32,8 @@ PURE = [
     f"{PACKAGE}.{name}"
     for name in ("attributes", "changes", "cookie", "dialect", "differences", "dn", "exceptions",
                  "guard", "heartbeat", "messages", "modes", "numbering", "placement", "protocol",
-                 "resumption", "retry", "text", "url", "verification", "view", "wire")
+                 "resumption", "retry", "text", "transitions", "url", "verification", "view",
+                 "wire")
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from syncrepl_client import OPERATIONAL, Change, ChangeKind, JSONLinesCallback, Phase
 from syncrepl_client.messages import Attributes
-from tests.unit.test_ldifcallback import Flushed, add, change, modify, rename
+from tests.unit.changes import Flushed, add, change, modify, rename
 
 UUID_TEXT = str(UUID(int=1))
 PERSIST = {"uuid": UUID_TEXT, "phase": "persist"}

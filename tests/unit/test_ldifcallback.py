@@ -7,42 +7,15 @@ import io
 import os
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import ldif
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncrepl_client import Change, ChangeKind, LDIFCallback, Phase
+from syncrepl_client import Change, ChangeKind, LDIFCallback
 from syncrepl_client.messages import Attributes
-
-ANN: Attributes = {"uid": [b"ann"], "sn": [b"a"]}
-
-
-def change(
-    kind: ChangeKind,
-    old_dn: str | None = None,
-    new_dn: str | None = None,
-    old: Attributes | None = None,
-    new: Attributes | None = None,
-) -> Change:
-    return Change(kind, UUID(int=1), Phase.PERSIST, old_dn, new_dn, old, new)
-
-
-def add(dn: str, attrs: Attributes) -> Change:
-    return change(ChangeKind.ADD, None, dn, None, attrs)
-
-
-def modify(dn: str, old: Attributes, new: Attributes) -> Change:
-    return change(ChangeKind.MODIFY, dn, dn, old, new)
-
-
-def rename(
-    old_dn: str, new_dn: str, old: Attributes | None = None, new: Attributes | None = None
-) -> Change:
-    old = ANN if old is None else old
-    return change(ChangeKind.RENAME, old_dn, new_dn, old, old if new is None else new)
+from tests.unit.changes import ANN, Flushed, add, change, modify, rename
 
 
 def written(*changes: Change | None, **options: Any) -> str:
@@ -219,14 +192,6 @@ def test_the_old_place_is_taken_again(between: Change | None) -> None:
 
 
 # --- streams
-
-
-class Flushed(io.BytesIO):
-    flushes = 0
-
-    def flush(self) -> None:
-        self.flushes += 1
-        super().flush()
 
 
 def test_a_binary_stream() -> None:

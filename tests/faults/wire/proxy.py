@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import select
 import socket
@@ -11,9 +10,9 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import NamedTuple
 
+from tests.faults.relay import Relay
 from tests.servers.process import LOOPBACK
 
 STALL_SECONDS = 0.1
@@ -66,7 +65,7 @@ def operation(message: bytes) -> int:
     return message[start + 2 + message[start + 1]]
 
 
-class Proxy:
+class Proxy(Relay):
     """Hands on what clients and one server say, and strikes once.
 
     Attributes:
@@ -76,62 +75,26 @@ class Proxy:
 
     def __init__(self, server_port: int, strike: Strike = NO_STRIKE, seed: int = 0) -> None:
         """Nothing is connected before a client is."""
+        super().__init__(server_port)
         self.messages: list[Message] = []
+        self._waiting = bytearray()
         self.struck = threading.Event()
         self._strike = strike
         self._chance = random.Random(seed)
-        self._server_port = server_port
-        self._listener = socket.create_server((LOOPBACK, 0))
-        self._bell, self._ear = socket.socketpair()
-        self._thread = threading.Thread(target=self._run, name="proxy")
-        self.url = f"ldap://{LOOPBACK}:{self._listener.getsockname()[1]}"
+        self.url = f"ldap://{LOOPBACK}:{self.port}"
 
     @property
     def entries(self) -> int:
         """How many entries passed in the last connection."""
         return sum(message.operation == SEARCH_ENTRY for message in self.messages)
 
-    def __enter__(self) -> Proxy:
-        self._thread.start()
-        return self
+    def _begin(self) -> None:
+        self.messages = []
+        self._waiting = bytearray()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bell.send(b"\0")
-        self._thread.join()
-        for each in (self._bell, self._ear, self._listener):
-            each.close()
-
-    def _run(self) -> None:
-        while self._ear not in select.select([self._listener, self._ear], [], [])[0]:
-            client, _ = self._listener.accept()
-            self.messages = []
-            with client, contextlib.suppress(OSError):
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                server = socket.create_connection((LOOPBACK, self._server_port))
-                with server:
-                    self._hand_on(client, server)
-
-    def _hand_on(self, client: socket.socket, server: socket.socket) -> None:
-        waiting = bytearray()
-        while True:
-            for source in select.select([client, server, self._ear], [], [])[0]:
-                if source is self._ear:
-                    return
-                data = source.recv(65536)
-                if not data:
-                    return
-                if source is client:
-                    server.sendall(data)
-                    continue
-                waiting += data
-                for message in split(waiting):
-                    if not self._pass(client, message):
-                        return
+    def _heard(self, client: socket.socket, data: bytes) -> bool:
+        self._waiting += data
+        return all(self._pass(client, message) for message in split(self._waiting))
 
     def _pass(self, client: socket.socket, message: bytes) -> bool:
         """Hand a message on, or strike; return whether the connection is of use after that."""
