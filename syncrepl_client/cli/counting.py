@@ -13,7 +13,7 @@ class CountingNamed(Named):
     Callbacks hear of what differs; this hears of what is still the same, too.
 
     Attributes:
-        count: how many were named, in all refreshes.
+        count: how many were named since the last refresh that was completed.
         expected: how many the store had after the last one.  A server that tells of changes
             alone names fewer.
     """
@@ -55,4 +55,5 @@ class CountingNamed(Named):
 
     def clear(self) -> None:
         self._named.clear()
+        self.count = 0
         self.expected = len(self._store)

@@ -5,6 +5,7 @@ There is no thread that draws: what is drawn is wiped away before anything else 
 """
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from rich.progress import (
 )
 
 from .tally import CONNECTING, REFRESH
+from .terminal import is_terminal
 
 DRAW_SECONDS = 0.1
 """So often it is drawn, at most."""
@@ -36,13 +38,13 @@ class Seen(NamedTuple):
     Attributes:
         stage: the client's stage.
         changes: how many changes were heard of, since the client began.
-        entries: how many entries the server named, since the client began.
+        entries: how many entries the server named in this refresh; None where nobody knows.
         expected: how many there may be in this refresh; 0 where nobody knows.
     """
 
     stage: str
     changes: int
-    entries: int
+    entries: Optional[int]
     expected: int
 
 
@@ -57,14 +59,14 @@ class RefreshProgress:
 
     def __init__(self) -> None:
         """Show nothing yet."""
-        self.look: Callable[[], Seen] = lambda: Seen(CONNECTING, 0, 0, 0)
+        self.look: Callable[[], Seen] = lambda: Seen(CONNECTING, 0, None, 0)
         self.before: Callable[[], object] = lambda: None
         self._lock = RLock()
         self._console = Console(stderr=True, highlight=False)
-        self.wanted = self._console.is_terminal and not self._console.is_dumb_terminal
+        self.wanted = is_terminal(sys.stderr) and not self._console.is_dumb_terminal
         self._progress: Optional[Progress] = None
         self._task = TaskID(0)
-        self._before = self.look()
+        self._before = 0
         self._shown = False
         self._next = 0.0
 
@@ -108,7 +110,7 @@ class RefreshProgress:
             self._show(self._progress, seen)
 
     def _begin(self, seen: Seen) -> None:
-        self._before = seen
+        self._before = seen.changes
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("refresh"),
@@ -125,8 +127,8 @@ class RefreshProgress:
         self._task = self._progress.add_task("refresh", total=None, seen="", left="")
 
     def _show(self, progress: Progress, seen: Seen) -> None:
-        entries = seen.entries - self._before.entries
-        changes = seen.changes - self._before.changes
+        changes = seen.changes - self._before
+        entries = changes if seen.entries is None else seen.entries
         rate = entries / (progress.tasks[self._task].elapsed or 1)
         progress.update(
             self._task,

@@ -197,7 +197,7 @@ def _counted(
 ) -> Union[str, Store]:
     """Return the store to use, in which the progress sees how far a refresh is."""
     if arguments["store"] == "memory":
-        progress.look = lambda: Seen(tally.numbers.stage, tally.heard, tally.heard, 0)
+        progress.look = lambda: Seen(tally.numbers.stage, tally.heard, None, 0)
         return "memory"
     store = open_store("sqlite", arguments["data_path"])
     stack.callback(store.close)
