@@ -98,8 +98,9 @@ class Syncrepl(Follower):
         course = self._hand_over(at_once, timeout)
         with contextlib.closing(course):
             while isinstance(request := advance(course, Handover), Handover):
-                with self._handing_over(course):
-                    yield request.change
+                self._hand(course)
+                yield request.change
+                self._take_back()
 
     def verify(self, page_size: int = 1000, limit: int = 1000) -> "list[Difference]":
         """Compare the store with an ordinary search of the directory; change nothing.

@@ -45,6 +45,8 @@ class Follower:
         store: the open data store.
     """
 
+    _awaits = False
+
     def __init__(
         self,
         data_path: str,
@@ -120,7 +122,7 @@ class Follower:
         max_deletes = guard.check_limit(max_deletes)
         backoff = arguments.choose_backoff(reconnect, mode)
         given = None if ldap_url is None else url.parse(ldap_url)
-        usable = callbacks.usable(callback)
+        usable = callbacks.usable(callback, awaits=self._awaits)
         self._closed = self._over = self._busy = False
         self._welcomed: Optional[Connection] = None
         self._handed_over: Optional[weakref.ref[Course[None]]] = None
@@ -189,7 +191,7 @@ class Follower:
 
     @callback.setter
     def callback(self, callback: Any) -> None:
-        self._delivery.callback = callbacks.usable(callback)
+        self._delivery.callback = callbacks.usable(callback, awaits=self._awaits)
 
     @property
     def refreshed(self) -> bool:
@@ -232,14 +234,13 @@ class Follower:
         finally:
             self._busy = False
 
-    @contextlib.contextmanager
-    def _handing_over(self, course: Course[None]) -> Iterator[None]:
-        """While the program has a change of *course*, the client may be unbound."""
+    def _hand(self, course: Course[None]) -> None:
+        """Note that the program has a change of *course*: it may unbind the client now."""
         self._handed_over = weakref.ref(course)
-        try:
-            yield
-        finally:
-            self._handed_over = None
+
+    def _take_back(self) -> None:
+        """Note that it has handled that."""
+        self._handed_over = None
         if self._closed:
             raise ClosedError("the iteration over changes: the client was unbound")
 
