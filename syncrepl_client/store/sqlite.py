@@ -15,21 +15,21 @@ from .. import dn
 from ..exceptions import StoreError, StoreInvalid
 from ..view import Record
 from .ahead import Ahead
-from .base import FORMAT_VERSION, Origin, Store, check_path, check_version
+from .base import FORMAT_VERSION, Origin, Store, check_path
 from .database import Database
 from .locking import FileLock, require_files
 from .named import SCRATCH, SQLiteNamed
 from .schema import (
-    APPLICATION_ID,
     DEFENCES,
     MIGRATION,
     SCHEMA,
-    check_tables,
+    check_database,
     origin_of,
 )
 
 _MAGIC = b"SQLite format 3\0"
-_BESIDE = ("-wal", "-shm", "-journal")
+BESIDE = ("-wal", "-shm", "-journal")
+"""Ends of the names of the files that SQLite has beside the one."""
 
 _GET_ORIGIN = f"SELECT {', '.join(Origin._fields)} FROM syncrepl_origin"
 _SET_ORIGIN = f"UPDATE syncrepl_origin SET {', '.join(f'{name} = ?' for name in Origin._fields)}"
@@ -59,11 +59,11 @@ class SQLiteStore(Store):
         self._lock = FileLock(self.path, create=create)
         try:
             self._check_file(self._lock)
-            require_files(self.path, _BESIDE)
+            require_files(self.path, BESIDE)
             self._database.open()
             self._lock.check(self.path)  # SQLite follows links: it has opened what is locked
             self._prepare()
-            require_files(self.path, _BESIDE)
+            require_files(self.path, BESIDE)
         except BaseException:
             self.close()
             raise
@@ -117,16 +117,7 @@ class SQLiteStore(Store):
 
     def _check(self) -> int:
         """See that this is a store; return the version of its format."""
-        application = self._database.number("PRAGMA application_id")
-        if application != APPLICATION_ID:
-            raise StoreInvalid(
-                f"{self.path!r} is a database, but not a data store; it was left as it is: "
-                "change data_path"
-            )
-        version = self._database.number("PRAGMA user_version")
-        check_version(version, self.path)
-        check_tables(lambda sql: self._database.execute(sql).fetchall(), version, self.path)
-        return version
+        return check_database(lambda sql: self._database.execute(sql).fetchall(), self.path)
 
     @property
     def exists(self) -> bool:
