@@ -81,6 +81,11 @@ class Connection(Session):
                 "parenthesis, or a special character in a value that wants escaping"
             ) from None
 
+    @property
+    def last_heard(self) -> float:
+        """When the server last said something, or was last searched; by ``time.monotonic()``."""
+        return self._heartbeat.last
+
     def receive(self) -> Optional[Message]:
         """Return the next message of the search if it has arrived, without waiting.
 
@@ -109,7 +114,7 @@ class Connection(Session):
             if decoded is not None:
                 return decoded
 
-    def wait(self, deadline: Optional[float]) -> None:
+    async def wait(self, deadline: Optional[float]) -> None:
         """Wait until something may have arrived, somebody calls the waker, or *deadline*.
 
         Call :meth:`receive` first: it must have returned None.
@@ -123,7 +128,7 @@ class Connection(Session):
         self._beat()
         until = self._heartbeat.next
         until = until if deadline is None else min(deadline, until)
-        self.listen_or_wake(None if math.isinf(until) else until)
+        await self.listen_or_wake(None if math.isinf(until) else until)
 
     def _beat(self) -> None:
         """Ask a server that has been silent for a while for its root DSE, give up a dead one."""
@@ -160,7 +165,7 @@ class Connection(Session):
         except (ldap.SERVER_DOWN, ldap.TIMEOUT):
             raise
         except ldap.LDAPError as error:  # a refusal is a sign of life as well
-            logger.debug("heartbeat of %s: %s", self.url.server, error)
+            logger.debug("heartbeat of %s: %s", self.url.server, error, extra={"event": "refusal"})
         self._question = None
         self._heartbeat.heard(time.monotonic())
 

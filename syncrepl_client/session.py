@@ -24,6 +24,7 @@ from ldap.extop import ExtendedRequest
 
 from . import handshake, transport, wire
 from .credentials import Credentials
+from .driving import wait_or_wake
 from .exceptions import ConfigurationError, Stopped
 from .url import SearchUrl
 from .waiting import Waker, wait_for
@@ -153,7 +154,9 @@ class Session:
         except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT):
             raise
         except ldap.LDAPError as error:  # a refusal is an answer
-            logger.debug("%s before the bind: %s", self.url.server, error)
+            logger.debug(
+                "%s before the bind: %s", self.url.server, error, extra={"event": "refusal"}
+            )
 
     def _limit_unacknowledged(self) -> None:
         """Set TCP_USER_TIMEOUT where libldap has no option for it, and the system does."""
@@ -269,9 +272,9 @@ class Session:
         """Wait until something may have arrived, or *deadline*; wake-ups are for others."""
         wait_for(deadline, self._descriptor())
 
-    def listen_or_wake(self, deadline: Optional[float]) -> None:
+    async def listen_or_wake(self, deadline: Optional[float]) -> None:
         """Wait until something may have arrived, somebody calls the waker, or *deadline*."""
-        self._waker.wait(deadline, self._descriptor())
+        await wait_or_wake(self._waker, deadline, self._descriptor())
 
     def heed_stop(self) -> None:
         """See that nobody wants a stop.
@@ -287,4 +290,4 @@ class Session:
         try:
             self.ldap.unbind_ext_s()
         except ldap.LDAPError as error:
-            logger.debug("unbind: %s", error)
+            logger.debug("unbind: %s", error, extra={"event": "refusal"})
