@@ -4,7 +4,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from .. import JSONLinesCallback, LDIFCallback, RetryCallback, Syncrepl, SyncreplMode
 from ..callbacks import BaseCallback
 from ..differences import OPERATIONAL
+from ..stats import Stats
 from ..store import Store, open_store
 from . import execute, options, parameters, terminal
 from .counting import CountingNamed
@@ -24,7 +25,6 @@ from .output import Stdout
 from .progress import RefreshProgress, Seen
 from .relay import Relay
 from .stopping import Stopping
-from .tally import Tally
 from .target import Target
 
 
@@ -168,21 +168,18 @@ def _check(target: Target, how: Manner, *, once: bool) -> None:
 def _watch(how: Manner, arguments: dict[str, Any]) -> None:
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
-        tally = Tally()
         if how.metrics is not None:
-            stack.enter_context(_metrics(how.metrics, tally))
+            stack.enter_context(_metrics(how.metrics, stopping))
         progress = RefreshProgress()
         stack.callback(progress.end)
         stack.enter_context(_logged(progress))
         output = Stdout(progress.aside)
         progress.before = output.flush
         handlers = _handlers(how, output, lambda: stopping.requested)
-        relay = Relay(handlers, tally, progress.tick, only_new=how.new)
+        relay = Relay(handlers, progress.tick, only_new=how.new)
         if progress.wanted:
-            arguments["store"] = _counted(arguments, progress, tally, stack)
+            arguments["store"] = _counted(arguments, progress, relay, stack)
         client = stack.enter_context(Syncrepl(callback=relay, **arguments))
-        if how.metrics is not None:
-            tally.begin(len(client.store))
         stopping.client = client
         try:
             while client.poll(progress.wait()):
@@ -193,16 +190,16 @@ def _watch(how: Manner, arguments: dict[str, Any]) -> None:
 
 
 def _counted(
-    arguments: dict[str, Any], progress: RefreshProgress, tally: Tally, stack: ExitStack
+    arguments: dict[str, Any], progress: RefreshProgress, relay: Relay, stack: ExitStack
 ) -> Union[str, Store]:
     """Return the store to use, in which the progress sees how far a refresh is."""
     if arguments["store"] == "memory":
-        progress.look = lambda: Seen(tally.numbers.stage, tally.heard, None, 0)
+        progress.look = lambda: Seen(relay.refreshing, relay.heard, None, 0)
         return "memory"
     store = open_store("sqlite", arguments["data_path"])
     stack.callback(store.close)
     named = CountingNamed(store)
-    progress.look = lambda: Seen(tally.numbers.stage, tally.heard, named.count, named.expected)
+    progress.look = lambda: Seen(relay.refreshing, relay.heard, named.count, named.expected)
     return store
 
 
@@ -216,15 +213,19 @@ def _logged(progress: RefreshProgress) -> Iterator[None]:
         terminal.handler.aside = before
 
 
-def _metrics(address: tuple[str, int], tally: Tally) -> Any:
+def _metrics(address: tuple[str, int], stopping: Stopping) -> AbstractContextManager[None]:
     try:
-        from .metrics import served
+        from .metrics import CONNECTING, served
     except ModuleNotFoundError as error:
         raise click.UsageError(
             f"--metrics needs {error.name}, which is not installed: "
             "pip install 'syncrepl_client[metrics]'"
         ) from None
-    return served(*address, lambda: tally.numbers, lambda: tally.errors)
+
+    def read() -> Stats:
+        return CONNECTING if stopping.client is None else stopping.client.stats
+
+    return served(*address, read)
 
 
 # --- what is done with a change
