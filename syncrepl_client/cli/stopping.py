@@ -13,8 +13,10 @@ from typing import Optional
 from .. import Syncrepl
 from ..exceptions import ClosedError
 from .exits import Exit
+from .terminal import is_terminal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHOW_CURSOR = "\x1b[?25h"
 _END = b"\0"
 
 
@@ -82,5 +84,7 @@ def _heard(number: int, frame: object) -> None:
 
 
 def _leave(code: Exit) -> None:
+    if is_terminal(sys.stderr):
+        sys.stderr.write(SHOW_CURSOR)  # which the progress may have hidden
     sys.stderr.flush()
     os._exit(code)

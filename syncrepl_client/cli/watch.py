@@ -40,6 +40,7 @@ class Manner:
         operational: show what servers keep by themselves.
         color: ``"auto"``, ``"always"`` or ``"never"``.
         new: only what happens from now on.
+        once: only what happened so far.
         metrics: where to serve numbers.
     """
 
@@ -50,6 +51,7 @@ class Manner:
     operational: bool
     color: str
     new: bool
+    once: bool
     metrics: Optional[tuple[str, int]]
 
 
@@ -121,7 +123,6 @@ Examples:
 @options.search(data_required=False)
 def command(
     target: Target,
-    once: bool,
     max_deletes: Union[int, float, None],
     reconcile_every: Optional[float],
     no_reconnect: bool,
@@ -133,10 +134,10 @@ def command(
     until it is stopped: Ctrl-C, or SIGTERM.
     """
     how = Manner(**manner)
-    _check(target, how, once=once)
+    _check(target, how)
     arguments: dict[str, Any] = {
         **target.arguments,
-        "mode": SyncreplMode.REFRESH_ONLY if once else SyncreplMode.REFRESH_AND_PERSIST,
+        "mode": SyncreplMode.REFRESH_ONLY if how.once else SyncreplMode.REFRESH_AND_PERSIST,
         "max_deletes": max_deletes,
         "reconcile_every": reconcile_every,
         "reconnect": False if no_reconnect else None,
@@ -148,7 +149,7 @@ def command(
     return Exit.DONE
 
 
-def _check(target: Target, how: Manner, *, once: bool) -> None:
+def _check(target: Target, how: Manner) -> None:
     """See that the options can be combined.
 
     Raises:
@@ -156,7 +157,7 @@ def _check(target: Target, how: Manner, *, once: bool) -> None:
     """
     if how.new and target.data_path is not None:
         raise click.UsageError("--new and --data exclude each other: a state knows what is new.")
-    if how.new and once:
+    if how.new and how.once:
         raise click.UsageError("--new and --once together show nothing.")
     if how.retries is not None and how.execute is None:
         raise click.UsageError("--exec-retries is for --exec.")
@@ -181,12 +182,33 @@ def _watch(how: Manner, arguments: dict[str, Any]) -> None:
             arguments["store"] = _counted(arguments, progress, relay, stack)
         client = stack.enter_context(Syncrepl(callback=relay, **arguments))
         stopping.client = client
-        try:
+        for _ in _follow(client, how, stopping, progress):
+            progress.tick()
+            output.check_reader()
+
+
+def _follow(
+    client: Syncrepl, how: Manner, stopping: Stopping, progress: RefreshProgress
+) -> Iterator[None]:
+    """Follow until it is over; yield now and then.
+
+    With a command, each change is committed by itself: if it fails, those before it don't come
+    again.
+    """
+    try:
+        if how.execute is None:
             while client.poll(progress.wait()):
+                yield
+        elif how.once:
+            for _ in client.changes():
                 progress.tick()
-                output.check_reader()
-        except Interrupted:
-            return
+        else:
+            while not stopping.requested:
+                for _ in client.changes(timeout=progress.wait()):
+                    progress.tick()
+                yield
+    except Interrupted:  # the change at hand comes again
+        return
 
 
 def _counted(

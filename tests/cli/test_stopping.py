@@ -112,6 +112,13 @@ def test_a_reader_that_goes_away_while_it_is_told(server: Slapd, tmp_path: Path)
     assert command.err == ""
 
 
+def test_streams_that_are_closed(server: Slapd) -> None:
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        shell = ["bash", "-c", f'"$@" {closed}', "bash", *COMMAND, "watch", "--once", url(server)]
+        done = subprocess.run(shell, env=environment(), capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_an_output_that_is_full(server: Slapd, tmp_path: Path) -> None:
     arguments = ("watch", "--data", f"{tmp_path}/", url(server))

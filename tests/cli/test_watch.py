@@ -252,6 +252,7 @@ def test_a_lost_connection_is_made_again(server: Slapd, tmp_path: Path) -> None:
         command.wait_for("in step")
         server.stop()
         command.wait_for("warning: disconnected; again in", err=True)
+        command.wait_for(" s: Can't contact LDAP server", err=True)
         server.start()
         change_all(server)
         command.wait_for(f"add     {person_dn(100)}")
