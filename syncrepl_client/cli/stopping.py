@@ -28,12 +28,11 @@ class Stopping:
 
     Attributes:
         client: whom to stop, once there is one.
-        requested: whether a signal has come.
     """
 
     def __init__(self) -> None:
         self.client: Optional[Syncrepl] = None
-        self.requested = False
+        self._requested = False
         self._undo = ExitStack()
 
     def __enter__(self) -> "Stopping":
@@ -59,6 +58,10 @@ class Stopping:
     ) -> None:
         self._undo.close()
 
+    def asked(self) -> bool:
+        """Say whether a signal has come."""
+        return self._requested
+
     def _listen(self, receiver: socket.socket) -> None:
         while True:
             number = receiver.recv(1)
@@ -68,8 +71,8 @@ class Stopping:
                 self._stop()
 
     def _stop(self) -> None:
-        client, again = self.client, self.requested
-        self.requested = True
+        client, again = self.client, self._requested
+        self._requested = True
         if client is None:
             _leave(Exit.DONE)  # still connecting: nothing is to be committed
         elif again:

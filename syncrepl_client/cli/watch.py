@@ -174,9 +174,9 @@ def _watch(how: Manner, arguments: dict[str, Any]) -> None:
         progress = RefreshProgress()
         stack.callback(progress.end)
         stack.enter_context(_logged(progress))
-        output = Stdout(progress.aside)
+        output = Stdout(progress.aside, stopping.asked)
         progress.before = output.flush
-        handlers = _handlers(how, output, lambda: stopping.requested)
+        handlers = _handlers(how, output, stopping.asked)
         relay = Relay(handlers, progress.tick, only_new=how.new)
         if progress.wanted:
             arguments["store"] = _counted(arguments, progress, relay, stack)
@@ -203,7 +203,7 @@ def _follow(
             for _ in client.changes():
                 progress.tick()
         else:
-            while not stopping.requested:
+            while not stopping.asked():
                 for _ in client.changes(timeout=progress.wait()):
                     progress.tick()
                 yield
