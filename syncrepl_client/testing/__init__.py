@@ -5,7 +5,8 @@ Nothing else in the library imports this package, and it needs nothing but what 
 pytest is needed for the fixtures in :mod:`syncrepl_client.testing.pytest` alone.
 """
 
+from .feed import Feed
 from .process import Server, ServerFailed, ServerMissing
 from .slapd import Slapd
 
-__all__ = ["Server", "ServerFailed", "ServerMissing", "Slapd"]
+__all__ = ["Feed", "Server", "ServerFailed", "ServerMissing", "Slapd"]
