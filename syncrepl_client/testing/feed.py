@@ -241,8 +241,7 @@ class Feed:
             raise UsageError(f"{method}() in a method of the callback: call it afterwards")
         if self._failed and not failed:
             raise UsageError(
-                f"{method}() after the callback failed: restart() tells once more what was not "
-                "committed, crash() does not"
+                f"{method}() after a failure: restart() tells what was not committed once more"
             )
         if listening and self._sync is None:
             raise UsageError(f"{method}() after crash(): restart() begins anew")
