@@ -17,14 +17,18 @@ from .delivery import RetryCallback
 from .modes import SyncreplMode
 
 if TYPE_CHECKING:
+    from .asynchronous import AsyncSyncrepl
     from .differences import OPERATIONAL, AttributeChange, AttributeChangeKind, diff
     from .jsonlines import JSONLinesCallback
     from .ldifcallback import LDIFCallback
+    from .stats import Stats
     from .text import Text
+    from .together import run_all
     from .verification import Difference, DifferenceKind
 
 __all__ = [
     "OPERATIONAL",
+    "AsyncSyncrepl",
     "AttributeChange",
     "AttributeChangeKind",
     "Backoff",
@@ -38,24 +42,29 @@ __all__ = [
     "PasswordVariable",
     "Phase",
     "RetryCallback",
+    "Stats",
     "Syncrepl",
     "SyncreplMode",
     "Text",
     "callbacks",
     "diff",
     "exceptions",
+    "run_all",
 ]
 
 _LATER = {  # few programs use these, and import takes its time
     "OPERATIONAL": "differences",
+    "AsyncSyncrepl": "asynchronous",
     "AttributeChange": "differences",
     "AttributeChangeKind": "differences",
     "Difference": "verification",
     "DifferenceKind": "verification",
     "JSONLinesCallback": "jsonlines",
     "LDIFCallback": "ldifcallback",
+    "Stats": "stats",
     "Text": "text",
     "diff": "differences",
+    "run_all": "together",
 }
 
 

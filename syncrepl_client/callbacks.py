@@ -7,7 +7,7 @@ transaction was rolled back, and the same change is reported again next time.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Optional
 
 from . import attributes
@@ -75,27 +75,91 @@ class BaseCallback:
     def debug(self, message: str) -> None:
         """Hear what the client does.  What this raises is logged, and that is all."""
 
-    def dispatch(self, change: Change) -> None:
+    def dispatch(self, change: Change) -> object:
+        """Turn *change* into calls of the methods above.  Override it to get the whole change.
+
+        What it returns matters with :class:`AsyncSyncrepl` only, which awaits it if it can be.
+        """
+        return dispatch(self, change)
+
+
+class AsyncCallback:
+    """Told of everything, by an :class:`AsyncSyncrepl`; does nothing.
+
+    As :class:`BaseCallback`, but that all methods except ``debug`` are ``async``.
+    """
+
+    async def bind_complete(self, ldap: Any) -> None:
+        """Take part between bind and search.  The calls of *ldap* block: use a thread for them."""
+
+    async def disconnected(self, error: Exception) -> None:
+        """Hear that the connection was lost to *error*."""
+
+    async def record_add(self, dn: str, attrs: Attributes) -> None:
+        """Hear of an entry that is new in the search's result."""
+
+    async def record_change(self, dn: str, old_attrs: Attributes, new_attrs: Attributes) -> None:
+        """Hear of an entry whose attributes changed."""
+
+    async def record_rename(self, old_dn: str, new_dn: str) -> None:
+        """Hear of an entry with a new DN; ``record_change`` follows if attributes changed too."""
+
+    async def record_delete(self, dn: str) -> None:
+        """Hear of an entry that was deleted, or no longer matches."""
+
+    async def record_reference(self, old_urls: Sequence[str], new_urls: Sequence[str]) -> None:
+        """Hear of a continuation reference in the search's result."""
+
+    async def refresh_done(self, items: Mapping[str, Attributes]) -> None:
+        """Hear that the store now equals the server's answer; *items* is read without waiting."""
+
+    async def cookie_change(self, cookie: bytes) -> None:
+        """Hear of the cookie that is about to be committed, where it is another one."""
+
+    async def before_commit(self) -> None:
+        """Flush what was queued: the last call before each commit.  Raise to refuse it."""
+
+    def debug(self, message: str) -> None:
+        """Hear what the client does.  What this raises is logged, and that is all."""
+
+    async def dispatch(self, change: Change) -> None:
         """Turn *change* into calls of the methods above.  Override it to get the whole change."""
-        dispatch(self, change)
+        outcome = dispatch(self, change)
+        if isinstance(outcome, Awaitable):
+            await outcome
 
 
-def dispatch(callback: Any, change: Change) -> None:
-    """Call the ``record_`` methods of *callback* that tell of *change*."""
+def dispatch(callback: Any, change: Change) -> object:
+    """Call the ``record_`` methods of *callback* that tell of *change*.
+
+    Returns:
+        what is to be awaited, if they are async.
+    """
     kind, _, _, old_dn, new_dn, old, new = change
     old_dn, new_dn, old, new = old_dn or "", new_dn or "", old or {}, new or {}
+    outcome: object = None
     if kind is ChangeKind.ADD:
-        callback.record_add(new_dn, new)
+        outcome = callback.record_add(new_dn, new)
     elif kind is ChangeKind.MODIFY:
-        callback.record_change(new_dn, old, new)
+        outcome = callback.record_change(new_dn, old, new)
     elif kind is ChangeKind.RENAME:
-        callback.record_rename(old_dn, new_dn)
+        outcome = callback.record_rename(old_dn, new_dn)
         if change.attrs_changed:
-            callback.record_change(new_dn, old, new)
+            if isinstance(outcome, Awaitable):
+                return _change_after(outcome, callback, new_dn, old, new)
+            outcome = callback.record_change(new_dn, old, new)
     elif kind is ChangeKind.DELETE:
-        callback.record_delete(old_dn)
+        outcome = callback.record_delete(old_dn)
     elif callable(getattr(callback, "record_reference", None)):
-        callback.record_reference(_urls(old), _urls(new))
+        outcome = callback.record_reference(_urls(old), _urls(new))
+    return outcome
+
+
+async def _change_after(rename: Awaitable[object], callback: Any, *arguments: Any) -> None:
+    await rename
+    outcome = callback.record_change(*arguments)
+    if isinstance(outcome, Awaitable):
+        await outcome
 
 
 def _urls(attrs: Attributes) -> Sequence[str]:
@@ -114,48 +178,50 @@ class LoggingCallback(BaseCallback):
 
     def bind_complete(self, ldap: Any) -> None:
         """Log it."""
-        self.logger.debug("bound")
+        self.logger.debug("bound", extra={"event": "bound"})
 
     def disconnected(self, error: Exception) -> None:
         """Log the error."""
-        self.logger.warning("disconnected: %s", error)
+        self.logger.warning("disconnected: %s", error, extra={"event": "disconnected"})
 
     def record_add(self, dn: str, attrs: Attributes) -> None:
         """Log the DN and which attributes there are."""
-        self.logger.info("add %s (%s)", dn, ", ".join(attrs))
+        self.logger.info("add %s (%s)", dn, ", ".join(attrs), extra={"event": "add"})
 
     def record_change(self, dn: str, old_attrs: Attributes, new_attrs: Attributes) -> None:
         """Log the DN and which attributes differ."""
         changed = ", ".join(attributes.changed(old_attrs, new_attrs))
-        self.logger.info("change %s (%s)", dn, changed)
+        self.logger.info("change %s (%s)", dn, changed, extra={"event": "change"})
 
     def record_rename(self, old_dn: str, new_dn: str) -> None:
         """Log both DNs."""
-        self.logger.info("rename %s -> %s", old_dn, new_dn)
+        self.logger.info("rename %s -> %s", old_dn, new_dn, extra={"event": "rename"})
 
     def record_delete(self, dn: str) -> None:
         """Log the DN."""
-        self.logger.info("delete %s", dn)
+        self.logger.info("delete %s", dn, extra={"event": "delete"})
 
     def record_reference(self, old_urls: Sequence[str], new_urls: Sequence[str]) -> None:
         """Log the URLs."""
-        self.logger.info("reference %s -> %s", list(old_urls), list(new_urls))
+        self.logger.info(
+            "reference %s -> %s", list(old_urls), list(new_urls), extra={"event": "reference"}
+        )
 
     def refresh_done(self, items: Mapping[str, Attributes]) -> None:
         """Log how many entries there are."""
-        self.logger.info("refresh done, %d entries", len(items))
+        self.logger.info("refresh done, %d entries", len(items), extra={"event": "refresh-done"})
 
     def cookie_change(self, cookie: bytes) -> None:
         """Log the cookie."""
-        self.logger.debug("cookie %r", cookie)
+        self.logger.debug("cookie %r", cookie, extra={"event": "cookie"})
 
     def before_commit(self) -> None:
         """Log it."""
-        self.logger.debug("commit")
+        self.logger.debug("commit", extra={"event": "commit"})
 
     def debug(self, message: str) -> None:
         """Log it."""
-        self.logger.debug("%s", message)
+        self.logger.debug("%s", message, extra={"event": "debug"})
 
 
 OPTIONAL = frozenset(("record_reference", "disconnected"))
@@ -166,11 +232,20 @@ _METHODS = tuple(
 )
 
 
-def usable(callback: Any) -> Any:
+_CO_COROUTINE = 0x80
+"""``inspect.CO_COROUTINE``: what ``async def`` makes of a function's code."""
+
+
+def usable(callback: Any, *, awaits: bool = False) -> Any:
     """Return *callback*, made an instance where it is a class.
 
+    Args:
+        callback: an object, or a class.
+        awaits: whether its methods may be ``async``.
+
     Raises:
-        CallbackInvalid: it lacks a method that is called; the message names it.
+        CallbackInvalid: it lacks a method that is called, or one is ``async`` that must not be;
+            the message names it.
     """
     instance = callback() if isinstance(callback, type) else callback
     missing = [name for name in _METHODS if not callable(getattr(instance, name, None))]
@@ -178,4 +253,11 @@ def usable(callback: Any) -> Any:
         raise CallbackInvalid(
             f"the callback {instance!r} lacks {', '.join(missing)}: subclass BaseCallback"
         )
+    for name in ("debug",) if awaits else (*_METHODS, *OPTIONAL):
+        code = getattr(getattr(instance, name, None), "__code__", None)
+        if code is not None and code.co_flags & _CO_COROUTINE:
+            raise CallbackInvalid(
+                f"{name}() of the callback {instance!r} is async: "
+                + ("debug() can't be" if awaits else "use AsyncSyncrepl, which awaits it")
+            )
     return instance

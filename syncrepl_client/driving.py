@@ -133,28 +133,40 @@ def perform(request: Request) -> Any:
     return None
 
 
-def advance(
-    course: Course[Any], *halts: type[Request], perform: Callable[[Request], Any] = perform
+def step(
+    course: Course[Any], answer: Any = None, error: Optional[BaseException] = None
 ) -> Union[Request, Ended]:
-    """Drive *course* until it ends, or asks for one of *halts*; return which.
+    """Have *course* go on; return what it asks for next.
+
+    Args:
+        course: what goes on.
+        answer: to what it asked for.
+        error: what came instead of an answer.
+    """
+    try:
+        return course.send(answer) if error is None else course.throw(error)
+    except StopIteration as end:
+        return Ended(end.value)
+    except Carried as carried:
+        raise carried.error from None
+
+
+def advance(course: Course[Any], *halts: type[Request]) -> Union[Request, Ended]:
+    """Drive *course*, in this thread, until it ends or asks for one of *halts*; return which.
 
     After a halt, call this again to have it go on.
     """
-    step: Callable[[Any], Request] = course.send
-    answer: Any = None
+    answer, error = None, None
     while True:
-        try:
-            request = step(answer)
-        except StopIteration as end:
-            return Ended(end.value)
-        except Carried as carried:
-            raise carried.error from None
+        request = step(course, answer, error)
+        if isinstance(request, Ended):
+            return request
         if isinstance(request, halts):
             return request
         try:
-            step, answer = course.send, perform(request)
-        except BaseException as error:  # noqa: BLE001 - the course decides
-            step, answer = course.throw, error
+            answer, error = perform(request), None
+        except BaseException as caught:  # noqa: BLE001 - the course decides
+            answer, error = None, caught
 
 
 def drive(course: "Course[T]") -> T:

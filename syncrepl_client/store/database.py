@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The SQLite connection of a store: every statement passes here, and every error is explained."""
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Optional
+from urllib.parse import quote
 
 from ..exceptions import StoreError, StoreInvalid
 from ..view import Record
@@ -44,13 +46,22 @@ class Database:
         """Whether a transaction is open."""
         return self._connection is not None and self._connection.in_transaction
 
-    def open(self) -> None:
-        """Connect; SQLite makes the file if need be.
+    def open(self, how: Optional[str] = None) -> None:
+        """Connect.
+
+        Args:
+            how: parameters of SQLite's URIs, such as ``mode=ro``; None: to read and write, and
+                SQLite makes the file if need be.
 
         Raises:
             sqlite3.Error: it can't be opened.
         """
-        self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        name, uri = self.path, how is not None
+        if uri:
+            name = f"file://{quote(os.fsencode(os.path.abspath(self.path)))}?{how}"
+        self._connection = sqlite3.connect(
+            name, uri=uri, isolation_level=None, check_same_thread=False
+        )
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from ..exceptions import StoreInvalid
 from ..view import Record
-from .base import FORMAT_VERSION, Origin
+from .base import FORMAT_VERSION, Origin, check_version
 
 APPLICATION_ID = 0x53524C43
 
@@ -66,6 +66,25 @@ _COLUMNS[3] = _COLUMNS[2]
 Execute = Callable[[str], Iterable[tuple[Any, ...]]]
 
 
+def check_database(execute: Execute, path: str) -> int:
+    """See that the database at *path* is a store; return the version of its format.
+
+    Raises:
+        StoreInvalid: it isn't.
+        StoreVersionError: it is newer than this library.
+    """
+    ((application,),), ((version,),) = map(
+        execute, ("PRAGMA application_id", "PRAGMA user_version")
+    )
+    if application != APPLICATION_ID:
+        raise StoreInvalid(
+            f"{path!r} is a database, but not a data store; it was left as it is: change data_path"
+        )
+    check_version(version, path)
+    check_tables(execute, version, path)
+    return int(version)
+
+
 def check_tables(execute: Execute, version: int, path: str) -> None:
     """See that the file has the tables of that format *version*, and no more on them than indexes.
 
@@ -113,8 +132,13 @@ def record_of(row: tuple[Any, ...]) -> Record:
     raise StoreInvalid("an entry in the store is damaged: a cell is not of its type")
 
 
+def origin_columns(version: int) -> "list[str]":
+    """Return the names of what a format *version* knows of the origin, in its order."""
+    return [column.split()[0] for column in _COLUMNS[version]["syncrepl_origin"][1:]]
+
+
 def origin_of(row: tuple[Any, ...]) -> Origin:
-    """Return the origin in the *row* of syncrepl_origin.
+    """Return the origin in the *row* of syncrepl_origin, which an older format may have shorter.
 
     Raises:
         StoreInvalid: a cell has the wrong type.

@@ -8,31 +8,32 @@ take the last commits away again, whole and in order, and what they held is repo
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Optional
 
 from .. import dn
 from ..exceptions import StoreError, StoreInvalid
 from ..view import Record
 from .ahead import Ahead
-from .base import FORMAT_VERSION, Origin, Store, check_path, check_version
+from .base import FORMAT_VERSION, Origin, Store, check_path
 from .database import Database
 from .locking import FileLock, require_files
 from .named import SCRATCH, SQLiteNamed
 from .schema import (
-    APPLICATION_ID,
     DEFENCES,
     MIGRATION,
     SCHEMA,
-    check_tables,
+    check_database,
     origin_of,
 )
 
 _MAGIC = b"SQLite format 3\0"
-_BESIDE = ("-wal", "-shm", "-journal")
+BESIDE = ("-wal", "-shm", "-journal")
+"""Ends of the names of the files that SQLite has beside the one."""
 
 _GET_ORIGIN = f"SELECT {', '.join(Origin._fields)} FROM syncrepl_origin"
 _SET_ORIGIN = f"UPDATE syncrepl_origin SET {', '.join(f'{name} = ?' for name in Origin._fields)}"
+_COUNT = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
 _END = b"\xff" * 2
 """Sorts after every continuation of a key that is not a displaced one's."""
 
@@ -59,11 +60,11 @@ class SQLiteStore(Store):
         self._lock = FileLock(self.path, create=create)
         try:
             self._check_file(self._lock)
-            require_files(self.path, _BESIDE)
+            require_files(self.path, BESIDE)
             self._database.open()
             self._lock.check(self.path)  # SQLite follows links: it has opened what is locked
             self._prepare()
-            require_files(self.path, _BESIDE)
+            require_files(self.path, BESIDE)
         except BaseException:
             self.close()
             raise
@@ -117,16 +118,7 @@ class SQLiteStore(Store):
 
     def _check(self) -> int:
         """See that this is a store; return the version of its format."""
-        application = self._database.number("PRAGMA application_id")
-        if application != APPLICATION_ID:
-            raise StoreInvalid(
-                f"{self.path!r} is a database, but not a data store; it was left as it is: "
-                "change data_path"
-            )
-        version = self._database.number("PRAGMA user_version")
-        check_version(version, self.path)
-        check_tables(lambda sql: self._database.execute(sql).fetchall(), version, self.path)
-        return version
+        return check_database(lambda sql: self._database.execute(sql).fetchall(), self.path)
 
     @property
     def exists(self) -> bool:
@@ -175,8 +167,14 @@ class SQLiteStore(Store):
 
     def __len__(self) -> int:
         self._write_out()
-        sql = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
-        return self._database.number(sql, (dn.FIRST_NOT_LIVE,))
+        return self._database.number(_COUNT, (dn.FIRST_NOT_LIVE,))
+
+    def count(self) -> int:
+        if not self.exists:
+            return 0
+        with closing(Database(self.path)) as reader:
+            reader.open("mode=ro")
+            return reader.number(_COUNT, (dn.FIRST_NOT_LIVE,))
 
     def live(self) -> Iterator[Record]:
         self._write_out()

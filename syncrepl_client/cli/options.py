@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Options of all subcommands that follow a search or look at a store.
+
+They read like those of the OpenLDAP tools: ``-H -b -s -D -W -y -Y -U -X -Z``.
+"""
+
+import functools
+import os
+from typing import Any, Callable, Optional
+
+import click
+import ldap
+
+from . import target, terminal
+from .errors import ConnectionFailed, one_line
+
+Function = Callable[..., Any]
+Decorator = Callable[[Function], Function]
+
+_FILE = click.Path(exists=True, dir_okay=False)
+_CONNECTION: tuple[Decorator, ...] = (
+    click.option("-H", "uri", metavar="URI", help="Server: ldap://HOST, ldaps://HOST, ldapi:///. "
+                 "Several, with blanks between: the first that answers."),
+    click.option("-b", "base", metavar="BASE", help="Search base."),
+    click.option("-s", "scope", type=click.Choice(list(target.SCOPES)),
+                 help="Scope  [default: sub; in a URL: base]"),
+    click.option("-D", "bind_dn", metavar="BINDDN", help="Bind as that DN, with a password."),
+    click.option("-W", "ask", is_flag=True, help="Ask for the password."),
+    click.option("-y", "password_file", metavar="FILE", type=_FILE,
+                 help="Read the password from the first line of FILE. Without -W and -y it is "
+                 f"taken from the environment variable {target.VARIABLE}."),
+    click.option("-x", "simple", is_flag=True, hidden=True),
+    click.option("-Y", "mechanism", metavar="MECH",
+                 help="Bind with a SASL mechanism: GSSAPI, EXTERNAL, SCRAM-SHA-256, SCRAM-SHA-1."),
+    click.option("-U", "sasl_user", metavar="USER", help="User name for SCRAM."),
+    click.option("-X", "authzid", metavar="AUTHZID",
+                 help="With SASL: act as dn:DN or u:NAME."),
+    click.option("-Z", "starttls", is_flag=True, help="Start TLS, or fail."),
+    click.option("--cacert", metavar="FILE", type=_FILE,
+                 help="Certificates of the authorities to trust."),
+    click.option("--cert", metavar="FILE", type=_FILE, help="Client certificate."),
+    click.option("--key", metavar="FILE", type=_FILE, help="Key of the client certificate."),
+)  # fmt: skip
+_VERBOSE = click.option(
+    "-v", "--verbose", count=True, help="Say on stderr what happens; -vv: everything."
+)
+
+
+def _data_path(ctx: click.Context, param: click.Parameter, value: Optional[str]) -> Optional[str]:
+    """Return the prefix of the store's file names; a directory stands for what is in it."""
+    if value is not None and os.path.isdir(value):
+        return os.path.join(value, "")
+    return value
+
+
+def data(*, required: bool) -> Decorator:
+    """Give a command the option --data: its argument *data_path* is the ``data_path`` of Syncrepl.
+
+    Args:
+        required: whether the command does nothing without.
+    """
+    return click.option(
+        "-d",
+        "--data",
+        "data_path",
+        metavar="PATH",
+        required=required,
+        callback=_data_path,
+        help="Keep the state in that directory, which exists, or in files whose names begin with "
+        "PATH.",
+    )
+
+
+def verbose(command: Function) -> Function:
+    """Give a command the option --verbose, and see to it."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, verbose: int, **kwargs: Any) -> Any:
+        terminal.log(verbose)
+        return command(*args, **kwargs)
+
+    return _VERBOSE(wrapper)
+
+
+def search(*, data_required: bool) -> Decorator:
+    """Give a command all that says what to follow, and --verbose.
+
+    Its argument *target* is a :class:`.target.Target`.  A combination that can't be is a
+    ``click.UsageError``, before anything is connected or asked.
+
+    Args:
+        data_required: whether the command does nothing without --data.
+    """
+
+    def decorate(command: Function) -> Function:
+        @functools.wraps(command)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            given = {name: kwargs.pop(name) for name in target.Given._fields}
+            chosen = target.choose(target.Given(**given))
+            try:
+                return command(*args, target=chosen, **kwargs)
+            except ldap.LDAPError as error:
+                servers = " ".join(chosen.url.servers)
+                raise ConnectionFailed(f"{servers}: {one_line(error)}") from error
+
+        decorated = verbose(wrapper)
+        for option in (*reversed(_CONNECTION), data(required=data_required)):
+            decorated = option(decorated)
+        return click.argument("words", nargs=-1, metavar="[URL | FILTER [ATTRS]...]")(decorated)
+
+    return decorate
