@@ -11,7 +11,7 @@ from uuid import UUID
 from .. import callbacks
 from ..delivery import Delivery, OnCallbackError
 from ..dialect import OTHER
-from ..driving import Outcome, Request, advance, perform
+from ..driving import Course, Ended, Outcome, Request, perform, step
 from ..exceptions import ClosedError, ProtocolError, UsageError
 from ..messages import Entry, Message, PhaseEnd
 from ..placement import Step
@@ -72,7 +72,7 @@ class Feed:
         self._sync: Optional[Synchronization] = None
         self._refreshed = self._busy = self._failed = False
         self._cookies = 0
-        usable = callbacks.usable(callback)
+        usable = callbacks.usable(callback, awaits=self._run is not None)
         with contextlib.ExitStack() as undo:
             if data_path is None and store in ("sqlite", "shelve"):
                 data_path = undo.enter_context(tempfile.TemporaryDirectory(prefix="feed-")) + "/"
@@ -206,7 +206,11 @@ class Feed:
             Exception: whatever the callback raised; restart once more.
         """
         self._check("restart", failed=True)
-        usable = self.callback if callback is None else callbacks.usable(callback)
+        usable = (
+            self.callback
+            if callback is None
+            else callbacks.usable(callback, awaits=self._run is not None)
+        )
         self._delivery.roll_back()
         self._search(usable)
         self._refreshed, self._failed = True, False
@@ -283,7 +287,7 @@ class Feed:
         """Deliver *messages*; where that fails, and may be tried again, all since the commit."""
         self._busy = True
         try:
-            advance(self._course(messages, commit), perform=self._perform)
+            self._drive(self._course(messages, commit))
         except BaseException:
             self._failed = True
             raise
@@ -320,7 +324,17 @@ class Feed:
             origin = delivery.origin._replace(cookie=sync.cookie, dialect=OTHER.name)
             await delivery.commit(None if sync.refreshing else origin)
 
-    def _perform(self, request: Request) -> object:
+    # --- and who drives it
+
+    def _drive(self, course: Course[None]) -> None:
+        answer, error = None, None
+        while not isinstance(request := step(course, answer, error), Ended):
+            try:
+                answer, error = self._perform(request), None
+            except BaseException as caught:  # noqa: BLE001 - the course decides
+                answer, error = None, caught
+
+    def _perform(self, request: Request) -> Any:
         if isinstance(request, Outcome) and self._run is not None:
             return self._run(request.awaitable)
         return perform(request)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncrepl_client import Backoff, Change, Phase, RetryCallback
-from syncrepl_client.callbacks import Attributes, BaseCallback
+from syncrepl_client.callbacks import AsyncCallback, Attributes, BaseCallback
 from syncrepl_client.exceptions import (
     CallbackInvalid,
     ClosedError,
@@ -362,21 +362,27 @@ def test_a_commit_of_ones_own_is_noticed() -> None:
 
 
 def test_async_callbacks() -> None:
-    class Patient(Recorder):
-        async def record_add(self, dn: str, attrs: Attributes) -> None:  # type: ignore[override]
+    class Patient(AsyncCallback):
+        def __init__(self) -> None:
+            self.added: list[str] = []
+
+        async def record_add(self, dn: str, attrs: Attributes) -> None:
             await asyncio.sleep(0)
-            self._hear(f"add {dn}")
+            self.added.append(dn)
 
-    class Whole(Patient):
-        async def dispatch(self, change: Change) -> None:  # type: ignore[override]
-            assert change.new_dn is not None
-            await self.record_add(change.new_dn, change.new_attrs or {})
+        async def record_delete(self, dn: str) -> None:
+            await asyncio.sleep(0)
+            raise OSError(dn)
 
-    callback = Whole()
-    Feed(callback, run=asyncio.run).add(ADA, {"cn": ["Ada"]})
-    assert callback.heard() == [f"add {ADA}"]
+    callback = Patient()
+    feed = Feed(callback, run=asyncio.run)
+    feed.add(ADA, {"cn": ["Ada"]})
+    feed.refresh_done()
+    assert callback.added == [ADA]
+    with pytest.raises(OSError, match=ADA):
+        feed.delete(ADA)
     with pytest.raises(CallbackInvalid, match="async"):
-        Feed(callback).add(ADA, {"cn": ["Ada"]})
+        Feed(callback)
 
 
 def test_what_a_callback_may_not() -> None:
