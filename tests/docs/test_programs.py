@@ -104,7 +104,7 @@ def test_service(directory: Directory, start: Start) -> None:
     running = start(program("service.py", "client.rst"))
     running.wait_for(f"refresh done, {PEOPLE} entries")
     directory.server.stop()
-    running.wait_for("WARNING:syncrepl_client.client:disconnected; again in ")
+    running.wait_for("WARNING:syncrepl_client.turns:disconnected; again in ")
     directory.server.start()
     dns = directory.change()
     running.wait_for(f"add {dns['added']} (")
