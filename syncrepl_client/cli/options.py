@@ -63,6 +63,7 @@ def data(*, required: bool) -> Decorator:
         "-d",
         "--data",
         "data_path",
+        type=click.Path(),
         metavar="PATH",
         required=required,
         callback=_data_path,
