@@ -17,6 +17,7 @@ from .delivery import RetryCallback
 from .modes import SyncreplMode
 
 if TYPE_CHECKING:
+    from .asynchronous import AsyncSyncrepl
     from .differences import OPERATIONAL, AttributeChange, AttributeChangeKind, diff
     from .jsonlines import JSONLinesCallback
     from .ldifcallback import LDIFCallback
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OPERATIONAL",
+    "AsyncSyncrepl",
     "AttributeChange",
     "AttributeChangeKind",
     "Backoff",
@@ -48,6 +50,7 @@ __all__ = [
 
 _LATER = {  # few programs use these, and import takes its time
     "OPERATIONAL": "differences",
+    "AsyncSyncrepl": "asynchronous",
     "AttributeChange": "differences",
     "AttributeChangeKind": "differences",
     "Difference": "verification",

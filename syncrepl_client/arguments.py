@@ -32,6 +32,16 @@ def check_data_path(data_path: object) -> None:
         raise ConfigurationError(f"data_path is a str, not {data_path!r}")
 
 
+def check_number(name: str, value: object, *, least: int = 1) -> None:
+    """See that *value* is a whole number.
+
+    Raises:
+        ConfigurationError: it isn't, or it is less than *least*.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name} is an int, {least} or more, not {value!r}")
+
+
 def choose_url(given: Optional[url.SearchUrl], store: Store) -> url.SearchUrl:
     """Return the URL to follow: *given*, or else the one that the store remembers.
 

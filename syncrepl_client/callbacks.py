@@ -7,7 +7,7 @@ transaction was rolled back, and the same change is reported again next time.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Optional
 
 from . import attributes
@@ -75,27 +75,91 @@ class BaseCallback:
     def debug(self, message: str) -> None:
         """Hear what the client does.  What this raises is logged, and that is all."""
 
-    def dispatch(self, change: Change) -> None:
+    def dispatch(self, change: Change) -> object:
+        """Turn *change* into calls of the methods above.  Override it to get the whole change.
+
+        What it returns matters with :class:`AsyncSyncrepl` only, which awaits it if it can be.
+        """
+        return dispatch(self, change)
+
+
+class AsyncCallback:
+    """Told of everything, by an :class:`AsyncSyncrepl`; does nothing.
+
+    As :class:`BaseCallback`, but that all methods except ``debug`` are ``async``.
+    """
+
+    async def bind_complete(self, ldap: Any) -> None:
+        """Take part between bind and search.  The calls of *ldap* block: use a thread for them."""
+
+    async def disconnected(self, error: Exception) -> None:
+        """Hear that the connection was lost to *error*."""
+
+    async def record_add(self, dn: str, attrs: Attributes) -> None:
+        """Hear of an entry that is new in the search's result."""
+
+    async def record_change(self, dn: str, old_attrs: Attributes, new_attrs: Attributes) -> None:
+        """Hear of an entry whose attributes changed."""
+
+    async def record_rename(self, old_dn: str, new_dn: str) -> None:
+        """Hear of an entry with a new DN; ``record_change`` follows if attributes changed too."""
+
+    async def record_delete(self, dn: str) -> None:
+        """Hear of an entry that was deleted, or no longer matches."""
+
+    async def record_reference(self, old_urls: Sequence[str], new_urls: Sequence[str]) -> None:
+        """Hear of a continuation reference in the search's result."""
+
+    async def refresh_done(self, items: Mapping[str, Attributes]) -> None:
+        """Hear that the store now equals the server's answer; *items* is read without waiting."""
+
+    async def cookie_change(self, cookie: bytes) -> None:
+        """Hear of the cookie that is about to be committed, where it is another one."""
+
+    async def before_commit(self) -> None:
+        """Flush what was queued: the last call before each commit.  Raise to refuse it."""
+
+    def debug(self, message: str) -> None:
+        """Hear what the client does.  What this raises is logged, and that is all."""
+
+    async def dispatch(self, change: Change) -> None:
         """Turn *change* into calls of the methods above.  Override it to get the whole change."""
-        dispatch(self, change)
+        outcome = dispatch(self, change)
+        if isinstance(outcome, Awaitable):
+            await outcome
 
 
-def dispatch(callback: Any, change: Change) -> None:
-    """Call the ``record_`` methods of *callback* that tell of *change*."""
+def dispatch(callback: Any, change: Change) -> object:
+    """Call the ``record_`` methods of *callback* that tell of *change*.
+
+    Returns:
+        what is to be awaited, if they are async.
+    """
     kind, _, _, old_dn, new_dn, old, new = change
     old_dn, new_dn, old, new = old_dn or "", new_dn or "", old or {}, new or {}
+    outcome: object = None
     if kind is ChangeKind.ADD:
-        callback.record_add(new_dn, new)
+        outcome = callback.record_add(new_dn, new)
     elif kind is ChangeKind.MODIFY:
-        callback.record_change(new_dn, old, new)
+        outcome = callback.record_change(new_dn, old, new)
     elif kind is ChangeKind.RENAME:
-        callback.record_rename(old_dn, new_dn)
+        outcome = callback.record_rename(old_dn, new_dn)
         if change.attrs_changed:
-            callback.record_change(new_dn, old, new)
+            if isinstance(outcome, Awaitable):
+                return _change_after(outcome, callback, new_dn, old, new)
+            outcome = callback.record_change(new_dn, old, new)
     elif kind is ChangeKind.DELETE:
-        callback.record_delete(old_dn)
+        outcome = callback.record_delete(old_dn)
     elif callable(getattr(callback, "record_reference", None)):
-        callback.record_reference(_urls(old), _urls(new))
+        outcome = callback.record_reference(_urls(old), _urls(new))
+    return outcome
+
+
+async def _change_after(rename: Awaitable[object], callback: Any, *arguments: Any) -> None:
+    await rename
+    outcome = callback.record_change(*arguments)
+    if isinstance(outcome, Awaitable):
+        await outcome
 
 
 def _urls(attrs: Attributes) -> Sequence[str]:
@@ -166,11 +230,20 @@ _METHODS = tuple(
 )
 
 
-def usable(callback: Any) -> Any:
+_CO_COROUTINE = 0x80
+"""``inspect.CO_COROUTINE``: what ``async def`` makes of a function's code."""
+
+
+def usable(callback: Any, *, awaits: bool = False) -> Any:
     """Return *callback*, made an instance where it is a class.
 
+    Args:
+        callback: an object, or a class.
+        awaits: whether its methods may be ``async``.
+
     Raises:
-        CallbackInvalid: it lacks a method that is called; the message names it.
+        CallbackInvalid: it lacks a method that is called, or one is ``async`` that must not be;
+            the message names it.
     """
     instance = callback() if isinstance(callback, type) else callback
     missing = [name for name in _METHODS if not callable(getattr(instance, name, None))]
@@ -178,4 +251,11 @@ def usable(callback: Any) -> Any:
         raise CallbackInvalid(
             f"the callback {instance!r} lacks {', '.join(missing)}: subclass BaseCallback"
         )
+    for name in ("debug",) if awaits else (*_METHODS, *OPTIONAL):
+        code = getattr(getattr(instance, name, None), "__code__", None)
+        if code is not None and code.co_flags & _CO_COROUTINE:
+            raise CallbackInvalid(
+                f"{name}() of the callback {instance!r} is async: "
+                + ("debug() can't be" if awaits else "use AsyncSyncrepl, which awaits it")
+            )
     return instance

@@ -109,7 +109,7 @@ class Connection(Session):
             if decoded is not None:
                 return decoded
 
-    def wait(self, deadline: Optional[float]) -> None:
+    async def wait(self, deadline: Optional[float]) -> None:
         """Wait until something may have arrived, somebody calls the waker, or *deadline*.
 
         Call :meth:`receive` first: it must have returned None.
@@ -123,7 +123,7 @@ class Connection(Session):
         self._beat()
         until = self._heartbeat.next
         until = until if deadline is None else min(deadline, until)
-        self.listen_or_wake(None if math.isinf(until) else until)
+        await self.listen_or_wake(None if math.isinf(until) else until)
 
     def _beat(self) -> None:
         """Ask a server that has been silent for a while for its root DSE, give up a dead one."""

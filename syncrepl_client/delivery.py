@@ -7,13 +7,15 @@ connection is not one of ours.
 """
 
 import logging
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Union
 
 from .backoff import Backoff
-from .changes import Change
+from .changes import Change, ChangeKind
+from .driving import Carried, Handover, ask, finish
 from .exceptions import ConfigurationError
 from .placement import Step
 from .store import Origin, Store
@@ -66,6 +68,11 @@ class Delivery:
     Attributes:
         store: the open store.
         origin: whose answer is committed.
+        at_once: so many changes share a commit, at most.
+        hands_over: whether each change goes to the program as well, after the callback.
+        handed: how many did.
+        commits: how many there were.
+        changes: how many were committed, by kind.
     """
 
     def __init__(self, store: Store, callback: Any, policy: OnCallbackError) -> None:
@@ -78,10 +85,16 @@ class Delivery:
         self.callback = callback
         self.origin = store.origin if store.exists else Origin()
         self._policy = policy
-        self._failure: Optional[BaseException] = None
+        self._failure: Optional[Exception] = None
         self._failed_at: Optional[bytes] = None
         self._failures: Counter[Optional[bytes]] = Counter()
-        self._told = False
+        self.at_once = sys.maxsize
+        self.hands_over = False
+        self.handed = 0
+        self.commits = 0
+        self.changes: Counter[ChangeKind] = Counter()
+        self._told = 0
+        self._counts: Counter[ChangeKind] = Counter()
 
     def create_store(self, url: str) -> None:
         """Make the store where it does not exist, and have it remember *url*."""
@@ -93,73 +106,102 @@ class Delivery:
 
     # --- a transaction
 
-    def step(self, step: Step) -> None:
+    @property
+    def room(self) -> int:
+        """How many more changes the open transaction may take."""
+        return self.at_once - self._told
+
+    async def step(self, step: Step) -> None:
         """Tell of a change, then store it."""
         if step.change is not None:
-            self._told = True
-            self._dispatch(step.uuid, step.change)
+            self._told += 1
+            await self._tell(step.uuid, step.change)
+            self._counts[step.change.kind] += 1
         if step.record is not None:
             self.store.put(step.record)
         else:
             self.store.remove(step.uuid)
 
-    def _dispatch(self, uuid: bytes, change: Change) -> None:
+    async def _tell(self, uuid: bytes, change: Change) -> None:
         policy = self._policy
         if policy is None or policy.dead_letter is None:
-            self._call(uuid, self.callback.dispatch, change)
-            return
+            await self._call(uuid, self.callback.dispatch, change)
+        else:
+            await self._try(uuid, change, policy.retries, policy.dead_letter)
+        if self.hands_over:
+            self.handed += 1
+            self.store.lent = True
+            try:
+                await ask(Handover(change))
+            finally:
+                self.store.lent = False
+
+    async def _try(
+        self, uuid: bytes, change: Change, retries: int, dead_letter: DeadLetter
+    ) -> None:
         try:
             with self.store.savepoint():
-                self._lend(self.callback.dispatch, change)
+                await self._call(uuid, self.callback.dispatch, change)
         except Exception as error:
-            if self._failures[uuid] < policy.retries:
+            if self._failures[uuid] < retries:
                 self._failed(uuid, error)
                 raise
-            logger.exception("a change goes to the dead letters: %s", describe(change))
-            self._call(uuid, policy.dead_letter, change, error)
+            logger.exception(
+                "a change goes to the dead letters: %s",
+                describe(change),
+                extra={"event": "dead-letter"},
+            )
+            reason = error.error if isinstance(error, Carried) else error
+            await self._call(uuid, dead_letter, change, reason)
 
-    def refresh_done(self) -> None:
+    async def refresh_done(self) -> None:
         """Tell that the store equals the server's answer."""
-        self._told = True
-        self._call(None, self.callback.refresh_done, self.store.items())
+        self._told += 1
+        await self._call(None, self.callback.refresh_done, self.store.items())
 
-    def commit(self, origin: Optional[Origin]) -> None:
+    async def commit(self, origin: Optional[Origin]) -> None:
         """Commit the open transaction, and *origin* with it; None: it stays as it was."""
         complete = origin is not None
         if origin == self.origin and self.store.trusted:
             origin = None
         if origin and origin.cookie and origin.cookie != self.origin.cookie:
-            self._told = True
-            self._call(None, self.callback.cookie_change, origin.cookie)
+            self._told += 1
+            await self._call(None, self.callback.cookie_change, origin.cookie)
         if self._told:
-            self._call(None, self.callback.before_commit)
+            await self._call(None, self.callback.before_commit)
         self._commit(origin)
+        self.commits += 1
+        self.changes.update(self._counts)
+        self._counts.clear()
         if complete:  # a part of a refresh comes before the change that fails, each time
             self._failures.clear()
 
     def _commit(self, origin: Optional[Origin]) -> None:
         self.store.commit(origin)
         self.origin = origin or self.origin
-        self._told = False
+        self._told = 0
 
     def roll_back(self) -> None:
         """Undo what is not committed."""
-        self._told = False
+        self._told = 0
+        self._counts.clear()
         self.store.rollback()
 
     # --- errors of the callback
 
-    def _call(self, uuid: Optional[bytes], method: Callable[..., object], *args: Any) -> None:
+    async def _call(self, uuid: Optional[bytes], method: Callable[..., object], *args: Any) -> None:
+        self.store.lent = True
         try:
-            self._lend(method, *args)
+            outcome = method(*args)
+            if outcome is not None:
+                await finish(outcome)
+        except StopIteration as error:
+            carried = Carried(error)
+            self._failed(uuid, carried)
+            raise carried from error
         except Exception as error:
             self._failed(uuid, error)
             raise
-
-    def _lend(self, method: Callable[..., object], *args: Any) -> None:
-        self.store.lent = True
-        try:
-            method(*args)
         finally:
             self.store.lent = False
 

@@ -36,10 +36,10 @@ class JSONLinesCallback(BaseCallback):
         self._output = Output(stream)
         self._leave_out = leave_out
 
-    def dispatch(self, change: Change) -> None:
+    def dispatch(self, change: Change) -> object:
         """Write *change*."""
         self._write(to_json(change, leave_out=self._leave_out))
-        super().dispatch(change)
+        return super().dispatch(change)
 
     def refresh_done(self, items: Mapping[str, Attributes]) -> None:
         """Write how many entries there are."""

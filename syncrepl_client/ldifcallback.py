@@ -52,7 +52,7 @@ class LDIFCallback(BaseCallback):
         # library tells at once, and before anything is added, what has followed it.
         self._carried: Optional[tuple[bytes, str]] = None
 
-    def dispatch(self, change: Change) -> None:
+    def dispatch(self, change: Change) -> object:
         """Write *change*."""
         if change.kind is ChangeKind.ADD:
             self._carried = None  # there may be something again where the renamed entry was
@@ -63,7 +63,7 @@ class LDIFCallback(BaseCallback):
             self._rename(change)
         elif change.kind is ChangeKind.DELETE:
             self._write(change.old_dn or "", {"changetype": [b"delete"]})
-        super().dispatch(change)
+        return super().dispatch(change)
 
     def before_commit(self) -> None:
         """Flush the stream."""

@@ -2,8 +2,8 @@
 """The link to the servers: a connection that is lost and made again, one server after another.
 
 The first one is made by the caller's own thread, which hears at once what is wrong.  Later
-ones are made by a thread of their own, as connect, TLS and bind may each take their time, and
-``poll()`` has promised to return.
+ones, and all of a client with an event loop, are made by a thread of their own, as connect, TLS
+and bind may each take their time, and ``poll()`` has promised to return.
 """
 
 import contextlib
@@ -16,8 +16,10 @@ import ldap
 
 from .backoff import Backoff
 from .connection import Connection
+from .driving import wait_or_wake
 from .exceptions import UsageError
 from .opener import Peer
+from .server import ServerFacts
 from .waiting import Waker
 
 logger = logging.getLogger(__name__)
@@ -73,20 +75,19 @@ class Link:
 
     Attributes:
         connection: the one there is; None while it is lost.
-        facts: about the server that it leads, or led, to.
+        facts: about the server that it leads, or led, to; none before there was one.
         turn: how many servers were passed over so far.
     """
 
+    facts: ServerFacts
+
     def __init__(self, connect: Connect, waker: Waker, backoff: Optional[Backoff]) -> None:
-        """Connect.
+        """Connect to nothing yet.
 
         Args:
             connect: makes a connection.
             waker: ends a wait.
             backoff: how long to wait before a lost connection is made again; None: never.
-
-        Raises:
-            ldap.LDAPError: no server can be reached, or it refuses.
         """
         self._connect = connect
         self._waker = waker
@@ -95,8 +96,15 @@ class Link:
         self._attempts = 0
         self.turn = 0
         self._resume = 0.0
-        self.connection: Optional[Connection]
-        self.connection, self.facts = connect(0)
+        self.connection: Optional[Connection] = None
+
+    def connect(self) -> None:
+        """Connect, in the caller's own thread.
+
+        Raises:
+            ldap.LDAPError: no server can be reached, or it refuses.
+        """
+        self.connection, self.facts = self._connect(self.turn)
 
     @property
     def established(self) -> Connection:
@@ -139,7 +147,7 @@ class Link:
         """Note that the connection has been of use: the next delay is the first one again."""
         self._attempts = 0
 
-    def ready(self, deadline: Optional[float], stopping: Callable[[], bool]) -> bool:
+    async def ready(self, deadline: Optional[float], stopping: Callable[[], bool]) -> bool:
         """Wait for the end of a pause, then for a connection.
 
         Args:
@@ -167,7 +175,7 @@ class Link:
                 return True
             if deadline is not None and now >= deadline:
                 return False
-            self._waker.wait(until)
+            await wait_or_wake(self._waker, until)
         return False
 
     def close(self) -> None:

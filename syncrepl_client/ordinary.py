@@ -13,6 +13,7 @@ import ldap
 from ldap.controls import RequestControl
 
 from . import transport, wire
+from .driving import drive
 from .exceptions import PagingUnsupported
 from .session import Session
 
@@ -101,7 +102,7 @@ class OrdinarySearch:
                 return raw
             if time.monotonic() >= deadline:
                 raise session.timed_out(f"{what} for {_SILENCE_SECONDS:g} s")
-            session.listen_or_wake(deadline)
+            drive(session.listen_or_wake(deadline))
 
     def heed_stop(self) -> None:
         """See that nobody wants a stop.

@@ -10,6 +10,7 @@ import ldap
 
 from .connection import Connection
 from .delivery import Delivery
+from .driving import BREATH, Aside, ask
 from .messages import Entry, Message
 from .modes import SyncreplMode
 from .placement import Step
@@ -53,6 +54,7 @@ class Search:
         refreshed: whether the last batch came to the end of the refresh stage.
         reconciles: whether it was sent without a cookie because a reconcile was due, and is
             not committed yet.
+        resting: whether it waits for the server, and has nothing that is not committed.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Search:
             ldap.LDAPError: it could not be sent.
         """
         self.request = request
-        self.ended = self.refreshed = self.reconciles = False
+        self.ended = self.refreshed = self.reconciles = self.resting = False
         self._settle_at = 0.0
         self._group: deque[Union[Message, Plain]] = deque()
         self._connection = connection
@@ -80,7 +82,7 @@ class Search:
         """Whether the last batch ended a refresh in which the server named every entry."""
         return self.refreshed and self.request.cookie is None
 
-    def batch(
+    async def batch(
         self,
         deadline: Optional[float],
         stopping: Callable[[], bool],
@@ -107,38 +109,39 @@ class Search:
         count, ends = 0, None
         self.refreshed = False
         while not (stopping() or enough() or self.ended):
-            if not self._group and not self._fill_group():
+            if not self._group and not await self._fill_group():
                 if ends is None and self._settles():
-                    lost = self.sync.numbering.settle(last_change(self._connection))
+                    number = await ask(Aside(last_change, self._connection))
+                    lost = self.sync.numbering.settle(number)
                     if lost is not None:
                         return SearchAgain(lost)
                     continue  # a message may have arrived before that answer
                 if ends is not None and not self.sync.refreshing:
                     if self._may_commit(ends):
                         return self._when_idle()
-                    self._connection.wait(ends + GAP_SECONDS)
+                    await self._connection.wait(ends + GAP_SECONDS)
                     continue
-                if not self._wait(deadline, ends, patience):
+                if not await self._wait(deadline, ends, patience):
                     return None
                 continue
             refreshing = self.sync.refreshing
             if ends is None:
                 self._delivery.store.begin()
                 ends = time.monotonic() + (REFRESH_SECONDS if refreshing else PERSIST_SECONDS)
-            taken = self._apply_plain(stopping)
+            taken = await self._apply_plain(stopping)
             if not taken:
-                taken, redo = 1, self._apply(stopping)
+                taken, redo = 1, await self._apply(stopping)
                 if redo is not None or refreshing != self.sync.refreshing:
                     return redo
             count += taken
-            full = count >= BATCH_MESSAGES or time.monotonic() >= ends
+            full = count >= BATCH_MESSAGES or not self._delivery.room or time.monotonic() >= ends
             if full and self._may_commit(ends):
                 return None
         if ends is not None and self.sync.numbering.gap:
             raise Interrupted  # the cookie may cover what did not come yet
         return None
 
-    def _fill_group(self) -> bool:
+    async def _fill_group(self) -> bool:
         """Take what has arrived; return False if there is nothing."""
         size = 0
         while len(self._group) < GROUP_MESSAGES and size < GROUP_BYTES:
@@ -151,8 +154,11 @@ class Search:
                 size += len(plain.record.attrs)
             elif not isinstance(message, Entry):
                 break  # it may end the phase, or the search
+        if not self._group:
+            return False
         self.sync.expect(each.record for each in self._group if isinstance(each, Plain))
-        return bool(self._group)
+        await ask(BREATH)
+        return True
 
     def _may_commit(self, ends: float) -> bool:
         """Say whether the cookie covers nothing that is still to come, as far as can be known."""
@@ -172,21 +178,23 @@ class Search:
         """Say whether 389-ds can be asked now what it lost at the end of the refresh."""
         return self.sync.numbering.unsettled and time.monotonic() >= self._settle_at
 
-    def _wait(self, *times: Optional[float]) -> bool:
+    async def _wait(self, *times: Optional[float]) -> bool:
         """Wait for the server, until any of the *times*; return False if one has come already."""
         until = min((each for each in times if each is not None), default=None)
         if until is not None and time.monotonic() >= until:
             return False
         if self.sync.numbering.unsettled:
             until = self._settle_at if until is None else min(until, self._settle_at)
-        self._connection.wait(until)
+        self.resting = not self._delivery.store.in_transaction
+        await self._connection.wait(until)
+        self.resting = False
         return True
 
-    def _apply_plain(self, stopping: Callable[[], bool]) -> int:
+    async def _apply_plain(self, stopping: Callable[[], bool]) -> int:
         """Deliver entries for as long as they may be taken as they come; return how many."""
         group, receive, deliver = self._group, self.sync.receive_plain, self._delivery.step
-        count = 0
-        while group and count < PLAIN_AT_ONCE and not stopping():
+        count, most = 0, min(PLAIN_AT_ONCE, self._delivery.room)
+        while group and count < most and not stopping():
             first = group[0]
             steps = receive(first) if isinstance(first, Plain) else None
             if steps is None:
@@ -194,10 +202,10 @@ class Search:
             group.popleft()
             count += 1
             for step in steps:
-                deliver(step)
+                await deliver(step)
         return count
 
-    def _apply(self, stopping: Callable[[], bool]) -> Optional[Redo]:
+    async def _apply(self, stopping: Callable[[], bool]) -> Optional[Redo]:
         first = self._group.popleft()
         message = first.message if isinstance(first, Plain) else first
         with contextlib.closing(self.sync.receive(message)) as facts:
@@ -205,18 +213,18 @@ class Search:
                 if isinstance(fact, Step):
                     if number >= STEPS_BEFORE_STOP and stopping():
                         raise Interrupted
-                    self._delivery.step(fact)
+                    await self._delivery.step(fact)
                 elif isinstance(fact, RefreshDone):
                     self.refreshed = True
                     self._settle_at = time.monotonic() + SETTLE_SECONDS
-                    self._delivery.refresh_done()
+                    await self._delivery.refresh_done()
                 elif isinstance(fact, (StartOver, SearchAgain)):
                     return fact
                 else:
                     self.ended = True
         return None
 
-    def end(self, seconds: float, *, cancel: bool) -> None:
+    def end(self, seconds: float = 0, *, cancel: bool = False) -> None:
         """End it, if the server has not; its connection may be gone.
 
         Args:

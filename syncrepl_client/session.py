@@ -24,6 +24,7 @@ from ldap.extop import ExtendedRequest
 
 from . import handshake, transport, wire
 from .credentials import Credentials
+from .driving import wait_or_wake
 from .exceptions import ConfigurationError, Stopped
 from .url import SearchUrl
 from .waiting import Waker, wait_for
@@ -269,9 +270,9 @@ class Session:
         """Wait until something may have arrived, or *deadline*; wake-ups are for others."""
         wait_for(deadline, self._descriptor())
 
-    def listen_or_wake(self, deadline: Optional[float]) -> None:
+    async def listen_or_wake(self, deadline: Optional[float]) -> None:
         """Wait until something may have arrived, somebody calls the waker, or *deadline*."""
-        self._waker.wait(deadline, self._descriptor())
+        await wait_or_wake(self._waker, deadline, self._descriptor())
 
     def heed_stop(self) -> None:
         """See that nobody wants a stop.

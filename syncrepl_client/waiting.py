@@ -35,8 +35,8 @@ class Waker:
     def __init__(self) -> None:
         """Make the pair of sockets."""
         self.stopping = False
-        self.receiver, self._sender = socket.socketpair()
-        self.receiver.setblocking(False)
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
         self._sender.setblocking(False)
 
     def stop(self) -> None:
@@ -49,19 +49,18 @@ class Waker:
         with contextlib.suppress(BlockingIOError):  # full of wake-ups: it is awake
             self._sender.send(b"\0")
 
-    def wait(self, deadline: Optional[float], *descriptors: int) -> None:
-        """Wait for a wake-up, for something to read on one of *descriptors*, or until *deadline*.
+    @property
+    def descriptor(self) -> int:
+        """What becomes readable when somebody wakes us."""
+        return self._receiver.fileno()
 
-        Args:
-            deadline: by ``time.monotonic()``; None waits for as long as it takes.
-            descriptors: further ones to wait for.
-        """
-        wait_for(deadline, self.receiver.fileno(), *descriptors)
+    def heard(self) -> None:
+        """Take the wake-ups so far for heard."""
         with contextlib.suppress(BlockingIOError):
-            while self.receiver.recv(4096):
+            while self._receiver.recv(4096):
                 pass
 
     def close(self) -> None:
         """Close the sockets."""
-        self.receiver.close()
+        self._receiver.close()
         self._sender.close()
