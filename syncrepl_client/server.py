@@ -75,7 +75,7 @@ def probe(session: Session, url: SearchUrl) -> ServerFacts:
 
 def read_root_dse(session: Session) -> Entry:
     """Return what is asked of the root DSE; nothing if it may not be read."""
-    return _read_entry(session, "", _ROOT_DSE)
+    return read_entry(session, "", _ROOT_DSE)
 
 
 def lacks(root_dse: Entry, control: str) -> bool:
@@ -113,10 +113,10 @@ def facts(session: Session, url: SearchUrl, root_dse: Entry) -> ServerFacts:
 
 def last_change(session: Session) -> Optional[int]:
     """Return the number of the last change in the server's changelog, if it says that now."""
-    return _number(_read_entry(session, "", ("lastChangeNumber",)), "lastchangenumber")
+    return _number(read_entry(session, "", ("lastChangeNumber",)), "lastchangenumber")
 
 
-def _read_entry(session: Session, name: str, attributes: Sequence[str]) -> Entry:
+def read_entry(session: Session, name: str, attributes: Sequence[str]) -> Entry:
     """Return these *attributes* of an entry; none if it may not be read."""
     try:
         return session.read(name, "(objectClass=*)", attributes)
@@ -143,7 +143,7 @@ def _operational_names(session: Session, root_dse: Entry) -> "frozenset[str]":
 
 
 def _epoch(session: Session) -> Optional[str]:
-    values = _read_entry(session, "cn=monitor", ("startTime",)).get("starttime", [])
+    values = read_entry(session, "cn=monitor", ("startTime",)).get("starttime", [])
     return values[0].decode(errors="backslashreplace") if values else None
 
 

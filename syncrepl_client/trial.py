@@ -77,7 +77,7 @@ def _next(connection: Connection, deadline: float) -> Optional[Message]:
         message = connection.receive()
         if message is not None or time.monotonic() >= deadline:
             return message
-        connection.wait(deadline)
+        connection.listen(deadline)
 
 
 class Count(NamedTuple):

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How far is a store behind its server?  Its cookie is compared with what the server says now.
+
+OpenLDAP: the CSNs in the cookie, one for each server id, with the contextCSN of the suffix.
+389-ds: the number of the cookie's change with lastChangeNumber in the root DSE.  No entry is
+looked at; :mod:`.verification` does that.
+"""
+
+from collections.abc import Iterable
+from contextlib import closing
+from datetime import datetime
+from typing import NamedTuple, Optional
+
+from . import cookie, csn, resumption, server
+from .dialect import DS389, OPENLDAP
+from .opener import Opener
+from .server import ServerFacts
+from .session import Session
+from .store import Origin
+
+
+class Mark(NamedTuple):
+    """The last change that was made on one of the servers that replicate from one another.
+
+    Attributes:
+        sid: the id of that server, as CSNs have it: three hexadecimal digits.
+        stored: when the last change was made that the store knows of; None: it knows of none.
+        there: when the last change was made that the server knows of; None likewise.
+        behind: whether the server knows of a later one.
+        ahead: whether the store does.
+    """
+
+    sid: str
+    stored: Optional[datetime]
+    there: Optional[datetime]
+    behind: bool
+    ahead: bool
+
+
+class Standing(NamedTuple):
+    """How a store and its server compare.
+
+    Attributes:
+        server: which server was asked.
+        kind: name of its dialect.
+        in_step: whether the store knows of all changes there; None if that can't be told.
+        seconds: so much later than the last change that the store knows of, the last one there
+            was made; 0.0 in step.  None if that can't be told.
+        changes: so many changes further the server's changelog is; None if it has no numbers.
+        marks: the comparison for each server id; empty where there are no CSNs.
+        ahead: whether the store knows of changes that the server does not know of: it was put
+            back in time, or replicates late.
+        reason: why it can't be told; None where it can.
+        doubt: why a client that starts now would search without a cookie; None if it would not.
+    """
+
+    server: str
+    kind: str
+    in_step: Optional[bool] = None
+    seconds: Optional[float] = None
+    changes: Optional[int] = None
+    marks: "tuple[Mark, ...]" = ()
+    ahead: bool = False
+    reason: Optional[str] = None
+    doubt: Optional[str] = None
+
+
+def ask(opener: Opener, origin: Origin) -> Standing:
+    """Return how *origin*, of a store, compares with what the server says now.
+
+    Args:
+        opener: makes the connection, to the first of the servers that lets us in.
+        origin: whose answer the store holds.
+
+    Raises:
+        Exception: whatever ``opener.open()`` raises.
+        ldap.LDAPError: the connection was lost, or there was no answer in time.
+    """
+    with closing(opener.open()) as connection:
+        root_dse = server.read_root_dse(connection)
+        facts = server.facts(connection, connection.url, root_dse)
+        doubt = resumption.doubt(origin, facts, connection.url, trusted=True)
+        blank = Standing(connection.url.server, facts.dialect.name, doubt=doubt)
+        if origin.cookie is None:
+            why = "the store has no cookie: its first refresh is not done, or it starts over"
+            return blank._replace(reason=why)
+        if origin.dialect != facts.dialect.name:
+            why = f"the store's cookie is one of {origin.dialect}"
+            return blank._replace(reason=why)
+        if facts.dialect is OPENLDAP:
+            suffix = server.suffix_of(connection.url.base, root_dse)
+            return by_csns(blank, origin.cookie, _context_csns(connection, suffix))
+        if facts.dialect is DS389:
+            return by_number(blank, origin.cookie, facts)
+        return blank._replace(reason="of this kind of server it is not known how to tell")
+
+
+def _context_csns(session: Session, suffix: str) -> "list[bytes]":
+    return list(server.read_entry(session, suffix, ["contextCSN"]).get("contextcsn", []))
+
+
+def by_csns(blank: Standing, stored: bytes, there: Iterable[bytes]) -> Standing:
+    """Return *blank* with the comparison of a cookie and the server's contextCSN filled in."""
+    ours, theirs = cookie.csns(stored), cookie.by_sid(there)
+    if not theirs:
+        return blank._replace(reason="this user can't read the contextCSN of the suffix")
+    if not ours:
+        return blank._replace(reason="the store's cookie has no CSN")
+    marks = tuple(
+        _mark(sid, ours.get(sid, b""), theirs.get(sid, b"")) for sid in sorted({*ours, *theirs})
+    )
+    lags = [_lag(mark) for mark in marks if mark.behind]
+    known = [lag for lag in lags if lag is not None]
+    return blank._replace(
+        in_step=not lags,
+        seconds=max(known, default=0.0) if len(known) == len(lags) else None,
+        marks=marks,
+        ahead=any(mark.ahead for mark in marks),
+    )
+
+
+def _mark(sid: bytes, ours: bytes, theirs: bytes) -> Mark:
+    return Mark(
+        sid.decode(errors="replace"),
+        csn.made_at(ours),
+        csn.made_at(theirs),
+        behind=theirs > ours,
+        ahead=ours > theirs,
+    )
+
+
+def _lag(mark: Mark) -> Optional[float]:
+    if mark.stored is None or mark.there is None:
+        return None
+    return (mark.there - mark.stored).total_seconds()
+
+
+def by_number(blank: Standing, stored: bytes, facts: ServerFacts) -> Standing:
+    """Return *blank* with the comparison of a cookie's change number and the last one filled in."""
+    ours, theirs = cookie.change_number(stored), facts.last_change
+    if theirs is None:
+        return blank._replace(reason="the server's root DSE has no lastChangeNumber")
+    if ours is None:
+        return blank._replace(reason="the store's cookie has no change number")
+    return blank._replace(
+        in_step=ours >= theirs,
+        seconds=0.0 if ours >= theirs else None,
+        changes=max(0, theirs - ours),
+        ahead=ours > theirs,
+    )
