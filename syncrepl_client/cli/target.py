@@ -2,6 +2,7 @@
 """What to follow, and as whom: what was said on the command line, checked and put together."""
 
 import getpass
+import logging
 import os
 import sys
 import warnings
@@ -12,12 +13,15 @@ from typing import Any, NamedTuple, Optional
 
 import click
 import ldap
+import ldapurl
 
 from .. import dn, url
 from ..credentials import Password, PasswordFile, PasswordVariable
 from ..exceptions import ConfigurationError
 from ..store import open_store
 from ..url import SearchUrl
+
+logger = logging.getLogger(__name__)
 
 VARIABLE = "SYNCREPL_PASSWORD"
 """The environment variable that may hold the password."""
@@ -159,6 +163,14 @@ def _search_by_url(given: Given) -> SearchUrl:
         raise click.UsageError(
             "A password in the arguments is seen by everybody on this machine: leave X-BINDPW out, "
             f"and use -W, -y FILE or the environment variable {VARIABLE}."
+        )
+    if ldapurl.LDAPUrl(given.words[0]).scope is None:
+        logger.warning(
+            "the URL names no scope, so that %s alone is followed, and not what is below it "
+            "(RFC 4516): write %s/%s??sub",
+            found.base,
+            found.server,
+            found.base,
         )
     return found
 

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Numbers for Prometheus; needs the extra ``[metrics]``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Callable
+
+import click
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from .tally import STAGES, Numbers
+
+
+class NumbersCollector(Collector):
+    """Turns plain numbers into metrics, when they are asked for."""
+
+    def __init__(self, read: Callable[[], Numbers], errors: Callable[[], int]) -> None:
+        """Ask *read* for the numbers, and *errors* for the failures to handle a change.
+
+        Both are called in other threads.
+        """
+        self._read = read
+        self._errors = errors
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        numbers = self._read()
+        changes = CounterMetricFamily(
+            "syncrepl_changes", "Changes that were committed.", labels=["kind"]
+        )
+        for kind, count in numbers.changes.items():
+            changes.add_metric([kind.value], count)
+        yield changes
+        stage = GaugeMetricFamily("syncrepl_stage", "1 for the stage it is in.", labels=["stage"])
+        for name in dict.fromkeys((*STAGES, numbers.stage)):
+            stage.add_metric([name], float(name == numbers.stage))
+        yield stage
+        for name, text, count in (
+            ("commits", "Transactions that were committed.", numbers.commits),
+            ("reconnects", "Lost connections that were made again.", numbers.reconnects),
+            ("callback_errors", "Failures to handle a change.", self._errors()),
+        ):
+            yield CounterMetricFamily(f"syncrepl_{name}", text, value=count)
+        yield GaugeMetricFamily("syncrepl_entries", "Entries in the store.", value=numbers.entries)
+        for name, text, seconds in (
+            (
+                "last_message_timestamp_seconds",
+                "When something was last heard of the directory, in Unix time.",
+                numbers.last_message,
+            ),
+            ("lag_seconds", "How far the store is behind the directory.", numbers.lag),
+        ):
+            if seconds is not None:
+                yield GaugeMetricFamily(f"syncrepl_{name}", text, value=seconds)
+
+
+@contextmanager
+def served(
+    host: str, port: int, read: Callable[[], Numbers], errors: Callable[[], int]
+) -> Iterator[None]:
+    """Serve what :class:`NumbersCollector` makes over HTTP, for as long as the context lasts.
+
+    Raises:
+        click.UsageError: nothing can listen there.
+    """
+    registry = CollectorRegistry()
+    registry.register(NumbersCollector(read, errors))
+    ProcessCollector(registry=registry)
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise click.UsageError(f"--metrics can't listen on {host}:{port}: {error}") from None
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One callback for several: each hears of everything, in their order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+from ..callbacks import BaseCallback
+from ..changes import Change
+from ..messages import Attributes
+from .tally import Tally
+
+
+class Relay(BaseCallback):
+    """Hands on what it hears: to a tally, and to callbacks that do something with it."""
+
+    def __init__(
+        self,
+        callbacks: Sequence[BaseCallback],
+        tally: Tally,
+        tick: Callable[[], object],
+        *,
+        only_new: bool = False,
+    ) -> None:
+        """Hand on to *callbacks*.
+
+        Args:
+            callbacks: who hears of changes; the first one that raises ends it.
+            tally: counts what they heard.
+            tick: called at each change.
+            only_new: pass over the changes of the first refresh.
+        """
+        self._callbacks = callbacks
+        self._tally = tally
+        self._tick = tick
+        self._quiet = only_new
+        self._done = False
+
+    def bind_complete(self, ldap: Any) -> None:
+        """Hand it on."""
+        self._tally.bind_complete(ldap)
+
+    def disconnected(self, error: Exception) -> None:
+        """Hand it on."""
+        self._tally.disconnected(error)
+
+    def dispatch(self, change: Change) -> None:
+        """Hand it on."""
+        self._tally.dispatch(change)
+        self._tick()
+        if not self._quiet:
+            self._each(lambda callback: callback.dispatch(change))
+
+    def refresh_done(self, items: Mapping[str, Attributes]) -> None:
+        """Hand it on."""
+        self._done = True
+        self._tally.refresh_done(items)
+        self._each(lambda callback: callback.refresh_done(items))
+
+    def before_commit(self) -> None:
+        """Hand it on."""
+        self._each(lambda callback: callback.before_commit())
+        self._tally.before_commit()
+        if self._done:
+            self._quiet = False
+
+    def _each(self, call: Callable[[BaseCallback], object]) -> None:
+        try:
+            for callback in self._callbacks:
+                call(callback)
+        except Exception:
+            self._tally.failed()
+            raise
