@@ -6,17 +6,20 @@ OpenLDAP: the CSNs in the cookie, one for each server id, with the contextCSN of
 looked at; :mod:`.verification` does that.
 """
 
+import time
 from collections.abc import Iterable
 from contextlib import closing
-from datetime import datetime
-from typing import NamedTuple, Optional
+from datetime import datetime, timezone
+from typing import Callable, NamedTuple, Optional
 
 from . import cookie, csn, resumption, server
+from .connection import Connection
 from .dialect import DS389, OPENLDAP
 from .opener import Opener
 from .server import ServerFacts
-from .session import Session
 from .store import Origin
+
+_READ_AGAIN_SECONDS = 0.2
 
 
 class Mark(NamedTuple):
@@ -44,8 +47,8 @@ class Standing(NamedTuple):
         server: which server was asked.
         kind: name of its dialect.
         in_step: whether the store knows of all changes there; None if that can't be told.
-        seconds: so much later than the last change that the store knows of, the last one there
-            was made; 0.0 in step.  None if that can't be told.
+        seconds: between the last change that the store knows of and the last one there, or since
+            the latter, whichever is more; 0.0 in step.  None if that can't be told.
         changes: so many changes further the server's changelog is; None if it has no numbers.
         marks: the comparison for each server id; empty where there are no CSNs.
         ahead: whether the store knows of changes that the server does not know of: it was put
@@ -65,41 +68,56 @@ class Standing(NamedTuple):
     doubt: Optional[str] = None
 
 
-def ask(opener: Opener, origin: Origin) -> Standing:
-    """Return how *origin*, of a store, compares with what the server says now.
+def ask(opener: Opener, read: Callable[[], Origin], patience: float = 0.0) -> Standing:
+    """Return how a store compares with what its server says now.
 
     Args:
         opener: makes the connection, to the first of the servers that lets us in.
-        origin: whose answer the store holds.
+        read: returns whose answer the store holds, as it is when it is called.
+        patience: for so many seconds a client at work may catch up with what the server has
+            when it is asked.
 
     Raises:
-        Exception: whatever ``opener.open()`` raises.
+        Exception: whatever ``opener.open()`` and *read* raise.
         ldap.LDAPError: the connection was lost, or there was no answer in time.
     """
     with closing(opener.open()) as connection:
-        root_dse = server.read_root_dse(connection)
-        facts = server.facts(connection, connection.url, root_dse)
+        compare = _comparison(connection)
+        deadline = time.monotonic() + patience
+        while True:
+            standing = compare(read())
+            if standing.in_step is not False or time.monotonic() >= deadline:
+                return standing
+            connection.listen(min(deadline, time.monotonic() + _READ_AGAIN_SECONDS))
+
+
+def _comparison(connection: Connection) -> Callable[[Origin], Standing]:
+    """Return what compares a store with the server as it is now."""
+    root_dse = server.read_root_dse(connection)
+    facts = server.facts(connection, connection.url, root_dse)
+    csns: list[bytes] = []
+    if facts.dialect is OPENLDAP:
+        suffix = server.suffix_of(connection.url.base, root_dse)
+        csns = server.read_entry(connection, suffix, ["contextCSN"]).get("contextcsn", [])
+
+    def compare(origin: Origin) -> Standing:
         doubt = resumption.doubt(origin, facts, connection.url, trusted=True)
         blank = Standing(connection.url.server, facts.dialect.name, doubt=doubt)
         if origin.cookie is None:
             why = "the store has no cookie: its first refresh is not done, or it starts over"
             return blank._replace(reason=why)
         if origin.dialect != facts.dialect.name:
-            why = f"the store's cookie is one of {origin.dialect}"
-            return blank._replace(reason=why)
+            return blank._replace(reason=f"the store's cookie is one of {origin.dialect}")
         if facts.dialect is OPENLDAP:
-            suffix = server.suffix_of(connection.url.base, root_dse)
-            return by_csns(blank, origin.cookie, _context_csns(connection, suffix))
+            return by_csns(blank, origin.cookie, csns, datetime.now(timezone.utc))
         if facts.dialect is DS389:
             return by_number(blank, origin.cookie, facts)
         return blank._replace(reason="of this kind of server it is not known how to tell")
 
-
-def _context_csns(session: Session, suffix: str) -> "list[bytes]":
-    return list(server.read_entry(session, suffix, ["contextCSN"]).get("contextcsn", []))
+    return compare
 
 
-def by_csns(blank: Standing, stored: bytes, there: Iterable[bytes]) -> Standing:
+def by_csns(blank: Standing, stored: bytes, there: Iterable[bytes], now: datetime) -> Standing:
     """Return *blank* with the comparison of a cookie and the server's contextCSN filled in."""
     ours, theirs = cookie.csns(stored), cookie.by_sid(there)
     if not theirs:
@@ -109,7 +127,7 @@ def by_csns(blank: Standing, stored: bytes, there: Iterable[bytes]) -> Standing:
     marks = tuple(
         _mark(sid, ours.get(sid, b""), theirs.get(sid, b"")) for sid in sorted({*ours, *theirs})
     )
-    lags = [_lag(mark) for mark in marks if mark.behind]
+    lags = [_lag(mark, now) for mark in marks if mark.behind]
     known = [lag for lag in lags if lag is not None]
     return blank._replace(
         in_step=not lags,
@@ -129,10 +147,11 @@ def _mark(sid: bytes, ours: bytes, theirs: bytes) -> Mark:
     )
 
 
-def _lag(mark: Mark) -> Optional[float]:
+def _lag(mark: Mark, now: datetime) -> Optional[float]:
     if mark.stored is None or mark.there is None:
         return None
-    return (mark.there - mark.stored).total_seconds()
+    # Of one change that was missed, long ago, the times of the changes alone would not tell.
+    return max(mark.there - mark.stored, now - mark.there).total_seconds()
 
 
 def by_number(blank: Standing, stored: bytes, facts: ServerFacts) -> Standing:

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Reports for people to read: a word, what it is about, and what is said of it, in columns."""
+
+import textwrap
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text as Styled
+
+from .errors import in_options
+from .terminal import printable
+
+_NARROWEST = 40
+
+
+class Report:
+    """Writes to stdout; coloured on a terminal, without NO_COLOR."""
+
+    def __init__(self, *widths: int) -> None:
+        """Begin.
+
+        Args:
+            widths: of the columns before the text.
+        """
+        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._widths = widths
+
+    def row(self, *cells: str, style: str = "") -> None:
+        """Write one row: a cell for each column, and the text, which is wrapped.
+
+        Args:
+            cells: as many as there are columns, and the text.
+            style: of the first cell.
+        """
+        *heads, text = map(printable, cells)
+        first, *others = (each.ljust(width) for each, width in zip(heads, self._widths))
+        column = sum(self._widths)
+        lines = self._wrapped(text, column) or [""]
+        self._print((first, style), ("".join(others), ""), (lines[0], ""))
+        for line in lines[1:]:
+            self._print((" " * column + line, ""))
+
+    def advice(self, text: str, commands: Iterable[str]) -> None:
+        """Write what to do, below a row, and the commands, which are not wrapped."""
+        column = sum(self._widths)
+        for line in self._wrapped(in_options(text), column):
+            self._print((" " * column, ""), (line, "cyan"))
+        for command in commands:
+            self._print((" " * (column + 2), ""), (printable(command), "bold"))
+
+    def line(self, text: str, style: str = "") -> None:
+        """Write a line as it is; an empty one separates."""
+        self._print((printable(text), style))
+
+    def _wrapped(self, text: str, column: int) -> "list[str]":
+        width = max(_NARROWEST, self._console.width - column)
+        return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+    def _print(self, *pieces: "tuple[str, str]") -> None:
+        text = Styled.assemble(*pieces)
+        text.rstrip()
+        self._console.print(text, soft_wrap=True)
