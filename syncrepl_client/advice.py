@@ -32,6 +32,10 @@ TLS = Advice(
 CLEAR = Advice("Use starttls=True, or an ldaps:// URL.")
 UNVERIFIED = Advice("Let the certificate be checked: OPT_X_TLS_REQUIRE_CERT is OPT_X_TLS_DEMAND.")
 CREDENTIALS = Advice("Check the bind DN and the password; a DN must be complete.")
+SASL = Advice(
+    "See that the mechanism is set up on both sides: GSSAPI wants a Kerberos ticket (kinit), "
+    "EXTERNAL ldapi:// or a client certificate, SCRAM a user name and a password."
+)
 BASE = Advice("Check the base, and whether this user may read it.")
 ROOT_DSE = Advice(
     "Let everybody read the root DSE: what kind of server this is, is read there.",

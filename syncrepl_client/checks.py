@@ -87,7 +87,7 @@ def tls(peer: Peer) -> Iterator[Finding]:
     say, where = peer.say, peer.url.server
     if not peer.encrypted:
         if transport.is_local(where):
-            yield say.unknown("TLS", "not used, and not needed: this machine is not left")
+            yield say.inapplicable("TLS", "not used, and not needed: this machine is not left")
         elif peer.password:
             yield say.failure("TLS", "not used: the password is sent in clear", advice.CLEAR)
         else:
@@ -257,17 +257,17 @@ def _target_uuid(peer: Peer, last: int) -> Iterator[Finding]:
 def uuids(peer: Peer) -> Iterator[Finding]:
     """Look at operational attributes; the UUID itself comes with the control."""
     if peer.facts.dialect is DS389:
-        yield peer.say.unknown("UUIDs", "made from nsUniqueId; entryUUID is not used")
+        yield peer.say.inapplicable("UUIDs", "made from nsUniqueId; entryUUID is not used")
     elif peer.read(peer.url.base, "entryUUID"):
         yield peer.say.ok("UUIDs", "entryUUID can be read")
     else:
         said = "entryUUID can't be read; it is not needed, as it comes with each entry"
-        yield peer.say.unknown("UUIDs", said)
+        yield peer.say.inapplicable("UUIDs", said)
     if peer.read(peer.url.base, "modifyTimestamp"):
         yield peer.say.ok("operational", "operational attributes can be read")
     else:
         said = "modifyTimestamp of the base can't be read; only who asks for it needs it"
-        yield peer.say.unknown("operational", said)
+        yield peer.say.inapplicable("operational", said)
 
 
 def cancel(peer: Peer) -> Iterator[Finding]:
@@ -276,7 +276,7 @@ def cancel(peer: Peer) -> Iterator[Finding]:
         yield peer.say.ok("Cancel", "the server knows it (RFC 3909)")
     else:
         said = "the server does not know it: a stop abandons the search, and loses nothing"
-        yield peer.say.unknown("Cancel", said)
+        yield peer.say.inapplicable("Cancel", said)
 
 
 def limits(peer: Peer) -> Iterator[Finding]:

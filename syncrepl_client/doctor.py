@@ -138,7 +138,9 @@ class _Visit:
     def _not_in(self, subject: str, error: ldap.LDAPError) -> Finding:
         said = checks.words(error)
         if not isinstance(error, _LOST):
-            what = advice.CREDENTIALS if subject == "bind" else advice.TLS
+            if subject != "bind":
+                return self._say.failure(subject, said, advice.TLS)
+            what = advice.SASL if self._credentials.mechanism else advice.CREDENTIALS
             return self._say.failure(subject, said, what)
         if self._encrypted:
             said = said.replace(f"; {transport.CERTIFICATE_HINT}", "")

@@ -17,8 +17,10 @@ class Verdict(Enum):
     """It works, but not as well as it might."""
     FAILURE = "failure"
     """It does not work so."""
-    UNKNOWN = "not told"
-    """It makes no difference here, or this user can't find out."""
+    INAPPLICABLE = "n/a"
+    """It makes no difference here."""
+    UNKNOWN = "unknown"
+    """This user can't find out."""
 
 
 class Finding(NamedTuple):
@@ -62,9 +64,13 @@ class Findings(NamedTuple):
         """Return that it does not work, and that *what* is to be done."""
         return self._finding(subject, Verdict.FAILURE, found, what)
 
-    def unknown(self, subject: str, found: str, what: Advice = advice.NONE) -> Finding:
-        """Return that it can't be told, or makes no difference."""
-        return self._finding(subject, Verdict.UNKNOWN, found, what)
+    def inapplicable(self, subject: str, found: str) -> Finding:
+        """Return that it makes no difference."""
+        return self._finding(subject, Verdict.INAPPLICABLE, found, advice.NONE)
+
+    def unknown(self, subject: str, found: str) -> Finding:
+        """Return that it can't be told."""
+        return self._finding(subject, Verdict.UNKNOWN, found, advice.NONE)
 
     def _finding(self, subject: str, verdict: Verdict, found: str, what: Advice) -> Finding:
         commands = tuple(each.replace("BINDDN", self.bindname) for each in what.commands)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``syncrepl-client doctor``: sees whether a server can be followed, and says what to do if not."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Optional
@@ -11,13 +10,14 @@ import click
 from ..findings import Finding, Verdict
 from . import options
 from .exits import Exit
-from .report import Report
+from .report import Report, write_json
 from .target import Target
 
 _STYLES = {
     Verdict.OK: "green",
     Verdict.WARNING: "yellow",
     Verdict.FAILURE: "bold red",
+    Verdict.INAPPLICABLE: "dim",
     Verdict.UNKNOWN: "dim",
 }
 
@@ -60,7 +60,7 @@ def _as_text(findings: Iterator[Finding]) -> "Counter[Verdict]":
             report.advice(each.advice.text, each.advice.commands)
     report.line("")
     failures, warnings = verdicts[Verdict.FAILURE], verdicts[Verdict.WARNING]
-    report.line(
+    report.text(
         f"{_counted(failures, 'failure')}, {_counted(warnings, 'warning')}",
         "bold red" if failures else "yellow" if warnings else "green",
     )
@@ -83,5 +83,5 @@ def _as_json(findings: Iterator[Finding]) -> "Counter[Verdict]":
             "advice": each.advice.text,
             "commands": list(each.advice.commands),
         }
-        click.echo(json.dumps(members))
+        write_json(members)
     return verdicts

@@ -9,6 +9,7 @@ import click
 
 from ..standing import Standing
 from .errors import EXPECTED, one_line
+from .terminal import printable
 
 SERVICE = "SYNCREPL"
 
@@ -53,7 +54,8 @@ class PluginCommand(click.Command):
 def line(state: State, text: str, numbers: Sequence[Number]) -> str:
     """Return the line to write."""
     data = " ".join(map(_datum, numbers))
-    said = f"{SERVICE} {state.name} - {' '.join(text.split()).replace('|', '/')}"
+    text = printable(" ".join(text.split())).replace("|", "/")
+    said = f"{SERVICE} {state.name} - {text}"
     return f"{said} | {data}" if data else said
 
 

@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reports for people to read: a word, what it is about, and what is said of it, in columns."""
 
+import json
 import textwrap
 from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text as Styled
 
 from .errors import in_options
+from .output import Stdout
 from .terminal import printable
 
 _NARROWEST = 40
+
+
+def write_json(members: "dict[str, Any]") -> None:
+    """Write a JSON object on a line."""
+    output = Stdout(nullcontext)
+    output.write(json.dumps(members) + "\n")
+    output.flush()
 
 
 class Report:
@@ -25,17 +36,18 @@ class Report:
         self._console = Console(highlight=False, markup=False, emoji=False)
         self._widths = widths
 
-    def row(self, *cells: str, style: str = "") -> None:
-        """Write one row: a cell for each column, and the text, which is wrapped.
+    def row(self, *cells: str, style: str = "", wrap: bool = True) -> None:
+        """Write one row: a cell for each column, and the text.
 
         Args:
             cells: as many as there are columns, and the text.
             style: of the first cell.
+            wrap: whether the text may be broken between words.
         """
         *heads, text = map(printable, cells)
         first, *others = (each.ljust(width) for each, width in zip(heads, self._widths))
         column = sum(self._widths)
-        lines = self._wrapped(text, column) or [""]
+        lines = (self._wrapped(text, column) if wrap else [text]) or [""]
         self._print((first, style), ("".join(others), ""), (lines[0], ""))
         for line in lines[1:]:
             self._print((" " * column + line, ""))
@@ -47,6 +59,11 @@ class Report:
             self._print((" " * column, ""), (line, "cyan"))
         for command in commands:
             self._print((" " * (column + 2), ""), (printable(command), "bold"))
+
+    def text(self, text: str, style: str = "") -> None:
+        """Write a paragraph, which is wrapped."""
+        for line in self._wrapped(printable(text), 0):
+            self._print((line, style))
 
     def line(self, text: str, style: str = "") -> None:
         """Write a line as it is; an empty one separates."""

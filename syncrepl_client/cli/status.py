@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``syncrepl-client status``: says how far a store is behind its server."""
 
-import json
 import time
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, Optional
@@ -15,7 +14,7 @@ from ..waiting import Waker
 from . import nagios, options
 from .exits import Exit
 from .nagios import Thresholds
-from .report import Report
+from .report import Report, write_json
 from .target import Target
 
 PATIENCE = 3.0
@@ -79,7 +78,7 @@ def command(
     if nagios:
         return _as_plugin(found, stored.entries, Thresholds(warning, critical))
     if form == "json":
-        click.echo(json.dumps(_members(found, stored)))
+        write_json(_members(found, stored))
     else:
         _write(found, stored)
     return Exit.DONE if found.in_step and not found.ahead else Exit.FOUND
@@ -130,7 +129,7 @@ def _write(found: Standing, stored: Stored) -> None:
         report.row("next start", f"without a cookie: {found.doubt}")
     report.line("")
     style = "green" if found.in_step and not found.ahead else "bold yellow"
-    report.row("in step", nagios.words(found), style=style)
+    report.row("result", nagios.words(found), style=style)
 
 
 def _when(seconds: float) -> str:

@@ -7,7 +7,6 @@ changes would count as told, and the program that owns it would never hear of th
 client works on a copy, which is thrown away.
 """
 
-import json
 import math
 import os
 import signal
@@ -26,7 +25,7 @@ from ..store import Origin, read_store
 from ..verification import Difference, DifferenceKind
 from . import options
 from .exits import Exit
-from .report import Report
+from .report import Report, write_json
 from .target import Target
 
 _DOUBTS = ("the stored cookie is not used: ", "starting over without a cookie: ")
@@ -169,19 +168,20 @@ def _copy(data_path: str) -> "Iterator[tuple[str, Origin]]":
 def _write(outcome: Outcome, limit: int) -> None:
     report = Report(11)
     for each in outcome.differences:
-        report.row(each.kind.value, each.dn, style=_STYLES[each.kind])
+        report.row(each.kind.value, each.dn, style=_STYLES[each.kind], wrap=False)
         if each.attributes:
             report.advice(", ".join(each.attributes), ())
     if outcome.differences:
         report.line("")
     for text in _remarks(outcome):
-        report.line(text)
+        report.text(text)
     if not outcome.differences:
-        report.line(f"Nothing differs: {outcome.entries:,} entries compared.", "green")
+        pending = "Apart from that, nothing" if outcome.pending else "Nothing"
+        report.text(f"{pending} differs: {outcome.entries:,} entries compared.", "green")
         return
     count = len(outcome.differences)
     more = ", and there may be more" if count >= limit else ""
-    report.line(
+    report.text(
         f"{count:,} of {outcome.entries:,} entries differ{more}. "
         "To have the program hear of them: syncrepl-client reconcile, or client.reconcile().",
         "bold red",
@@ -202,7 +202,7 @@ def _remarks(outcome: Outcome) -> "Iterator[str]":
 
 def _write_json(outcome: Outcome) -> None:
     for each in outcome.differences:
-        click.echo(json.dumps(_members(each)))
+        write_json(_members(each))
     summary = {
         "kind": "summary",
         "entries": outcome.entries,
@@ -210,7 +210,7 @@ def _write_json(outcome: Outcome) -> None:
         "pending": outcome.pending,
         "afresh": outcome.afresh,
     }
-    click.echo(json.dumps(summary))
+    write_json(summary)
 
 
 def _members(difference: Difference) -> "dict[str, Any]":
