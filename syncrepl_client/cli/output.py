@@ -3,40 +3,59 @@
 
 import select
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable
 
 from .errors import OutputError, ReaderGone
+from .terminal import is_terminal
+
+MUCH = 65536
+"""So many characters are kept back, at most."""
 
 
 class Stdout:
     """A text stream over ``sys.stdout``, for callbacks that take a stream.
 
-    What it writes is seen at the next :meth:`flush`, which comes before each commit.
+    What is written is kept back until the next :meth:`flush`, which comes before each commit, or
+    until it is much.
     """
 
     def __init__(self, aside: Callable[[], AbstractContextManager[Any]]) -> None:
         """Write; *aside* makes a context in which the terminal is free for that."""
         self._stream = sys.stdout
-        self._aside = aside
+        self._aside = aside if is_terminal(sys.stdout) else nullcontext
+        self._kept: list[str] = []
+        self._size = 0
 
     def write(self, text: str) -> None:
-        """Write *text*.
+        """Write *text*; raises what :meth:`flush` does."""
+        if text:
+            # The only control character that JSON lets through.
+            self._kept.append(text.replace("\x7f", "\\u007f"))
+            self._size += len(text)
+            if self._size > MUCH:
+                self.flush()
+
+    def flush(self) -> None:
+        """Hand on what was written.
 
         Raises:
             ReaderGone: nobody reads it any more.
             OutputError: it can't be written.
         """
-        if text:
-            with self._checked():
-                # The only control character that JSON lets through.
-                self._stream.write(text.replace("\x7f", "\\u007f"))
-
-    def flush(self) -> None:
-        """Hand on what was written; raises what :meth:`write` does."""
-        with self._checked():
-            self._stream.flush()
+        if not self._kept:
+            return
+        text = "".join(self._kept)
+        self._kept.clear()
+        self._size = 0
+        try:
+            with self._aside():
+                self._stream.write(text)
+                self._stream.flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
+        except OSError as error:
+            raise OutputError(f"the output can't be written: {error}") from error
 
     def seekable(self) -> bool:
         """Say whether it is a file."""
@@ -56,13 +75,3 @@ class Stdout:
         poll.register(self._stream, 0)  # errors and hang-ups are told of in any case
         if any(event & select.POLLERR for _, event in poll.poll(0)):
             raise ReaderGone
-
-    @contextmanager
-    def _checked(self) -> Iterator[None]:
-        try:
-            with self._aside():
-                yield
-        except BrokenPipeError:
-            raise ReaderGone from None
-        except OSError as error:
-            raise OutputError(f"the output can't be written: {error}") from error

@@ -4,17 +4,27 @@
 There is no thread that draws: what is drawn is wiped away before anything else is written.
 """
 
+import math
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from threading import RLock
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
-from .tally import REFRESH, Numbers
+from .tally import CONNECTING, REFRESH
+from .terminal import is_terminal
 
 DRAW_SECONDS = 0.1
 """So often it is drawn, at most."""
@@ -22,25 +32,38 @@ FIRST_SECONDS = 0.3
 """A refresh that is done sooner shows nothing."""
 
 
+class Seen(NamedTuple):
+    """How much of a refresh there was so far.
+
+    Attributes:
+        stage: the client's stage.
+        changes: how many changes were heard of, since the client began.
+        entries: how many entries the server named in this refresh; None where nobody knows.
+        expected: how many there may be in this refresh; 0 where nobody knows.
+    """
+
+    stage: str
+    changes: int
+    entries: Optional[int]
+    expected: int
+
+
 class RefreshProgress:
     """A line that tells of a refresh, and is gone when that is done.
 
     Attributes:
         wanted: whether anything is shown at all.
+        look: returns how much there was so far.
+        before: called before it is drawn.
     """
 
-    def __init__(self, read: Callable[[], Numbers], heard: Callable[[], int]) -> None:
-        """Show nothing yet.
-
-        Args:
-            read: returns the numbers to show.
-            heard: returns how many changes were heard of.
-        """
-        self._read = read
-        self._heard = heard
+    def __init__(self) -> None:
+        """Show nothing yet."""
+        self.look: Callable[[], Seen] = lambda: Seen(CONNECTING, 0, None, 0)
+        self.before: Callable[[], object] = lambda: None
         self._lock = RLock()
         self._console = Console(stderr=True, highlight=False)
-        self.wanted = self._console.is_terminal and not self._console.is_dumb_terminal
+        self.wanted = is_terminal(sys.stderr) and not self._console.is_dumb_terminal
         self._progress: Optional[Progress] = None
         self._task = TaskID(0)
         self._before = 0
@@ -75,39 +98,53 @@ class RefreshProgress:
     def _draw(self) -> None:
         now = time.monotonic()
         self._next = now + DRAW_SECONDS
-        numbers = self._read()
-        if numbers.stage != REFRESH:
+        self.before()
+        seen = self.look()
+        if seen.stage != REFRESH:
             with self.aside():
                 self._progress = None
-            return
-        if self._progress is None:
-            self._begin()
+        elif self._progress is None:
+            self._begin(seen)
             self._next = now + FIRST_SECONDS
-            return
-        self._show(self._progress, numbers)
+        else:
+            self._show(self._progress, seen)
 
-    def _begin(self) -> None:
+    def _begin(self, seen: Seen) -> None:
+        self._before = seen.changes
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("refresh: {task.fields[entries]:,} entries"),
-            TextColumn("{task.fields[changes]:,} changes, {task.fields[rate]:,.0f}/s"),
+            TextColumn("refresh"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[seen]}"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
             console=self._console,
             auto_refresh=False,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._progress.add_task("refresh", total=None, entries=0, changes=0, rate=0.0)
-        self._before = self._heard()
+        self._task = self._progress.add_task("refresh", total=None, seen="", left="")
 
-    def _show(self, progress: Progress, numbers: Numbers) -> None:
-        changes = self._heard() - self._before
-        elapsed = progress.tasks[self._task].elapsed or 1
-        rate = changes / elapsed
-        progress.update(self._task, entries=numbers.entries, changes=changes, rate=rate)
+    def _show(self, progress: Progress, seen: Seen) -> None:
+        changes = seen.changes - self._before
+        entries = changes if seen.entries is None else seen.entries
+        rate = entries / (progress.tasks[self._task].elapsed or 1)
+        progress.update(
+            self._task,
+            completed=min(entries, seen.expected),
+            total=seen.expected or None,
+            seen=f"{entries:,} entries, {rate:,.0f}/s, {changes:,} changes",
+            left=_left(seen.expected - entries, rate),
+        )
         if not self._shown:
-            sys.stdout.flush()
             progress.start()
             self._shown = True
         progress.refresh()
+
+
+def _left(entries: int, rate: float) -> str:
+    """Return how long it may take: at most, for a server may tell of less than all entries."""
+    if entries <= 0 or not rate:
+        return ""
+    return f"up to {timedelta(seconds=math.ceil(entries / rate))} left"

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One callback for several: each hears of everything, in their order."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
+
+from ldap import OPT_URI
 
 from ..callbacks import BaseCallback
 from ..changes import Change
 from ..messages import Attributes
 from .tally import Tally
+
+logger = logging.getLogger(__name__)
 
 
 class Relay(BaseCallback):
@@ -37,6 +42,7 @@ class Relay(BaseCallback):
 
     def bind_complete(self, ldap: Any) -> None:
         """Hand it on."""
+        logger.info("connected to %s", ldap.get_option(OPT_URI))
         self._tally.bind_complete(ldap)
 
     def disconnected(self, error: Exception) -> None:
@@ -52,6 +58,7 @@ class Relay(BaseCallback):
 
     def refresh_done(self, items: Mapping[str, Attributes]) -> None:
         """Hand it on."""
+        logger.info("the refresh is done")
         self._done = True
         self._tally.refresh_done(items)
         self._each(lambda callback: callback.refresh_done(items))

@@ -14,12 +14,14 @@ from rich.console import Console
 from .. import JSONLinesCallback, LDIFCallback, RetryCallback, Syncrepl, SyncreplMode
 from ..callbacks import BaseCallback
 from ..differences import OPERATIONAL
+from ..store import Store, open_store
 from . import execute, options, parameters, terminal
+from .counting import CountingNamed
 from .errors import Interrupted
 from .exits import Exit
 from .human import HumanCallback
 from .output import Stdout
-from .progress import RefreshProgress
+from .progress import RefreshProgress, Seen
 from .relay import Relay
 from .stopping import Stopping
 from .tally import Tally
@@ -169,14 +171,17 @@ def _watch(how: Manner, arguments: dict[str, Any]) -> None:
         tally = Tally()
         if how.metrics is not None:
             stack.enter_context(_metrics(how.metrics, tally))
-        progress = RefreshProgress(lambda: tally.numbers, lambda: tally.heard)
+        progress = RefreshProgress()
         stack.callback(progress.end)
         stack.enter_context(_logged(progress))
         output = Stdout(progress.aside)
+        progress.before = output.flush
         handlers = _handlers(how, output, lambda: stopping.requested)
         relay = Relay(handlers, tally, progress.tick, only_new=how.new)
+        if progress.wanted:
+            arguments["store"] = _counted(arguments, progress, tally, stack)
         client = stack.enter_context(Syncrepl(callback=relay, **arguments))
-        if how.metrics is not None or progress.wanted:
+        if how.metrics is not None:
             tally.begin(len(client.store))
         stopping.client = client
         try:
@@ -185,6 +190,20 @@ def _watch(how: Manner, arguments: dict[str, Any]) -> None:
                 output.check_reader()
         except Interrupted:
             return
+
+
+def _counted(
+    arguments: dict[str, Any], progress: RefreshProgress, tally: Tally, stack: ExitStack
+) -> Union[str, Store]:
+    """Return the store to use, in which the progress sees how far a refresh is."""
+    if arguments["store"] == "memory":
+        progress.look = lambda: Seen(tally.numbers.stage, tally.heard, None, 0)
+        return "memory"
+    store = open_store("sqlite", arguments["data_path"])
+    stack.callback(store.close)
+    named = CountingNamed(store)
+    progress.look = lambda: Seen(tally.numbers.stage, tally.heard, named.count, named.expected)
+    return store
 
 
 @contextmanager

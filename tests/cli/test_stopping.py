@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What ends ``watch``: signals, and readers that go away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import COMMAND, environment, run, running, terminal
+from tests.cli.conftest import PEOPLE
+from tests.cli.test_watch import change_all, events, url
+from tests.servers import Slapd
+from tests.servers.people import person_dn
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_it_and_what_was_told_is_kept(
+    server: Slapd, tmp_path: Path, number: signal.Signals
+) -> None:
+    state = f"{tmp_path}/kept-"
+    with running(tmp_path, "watch", "--data", state, url(server)) as command:
+        command.wait_for("in step")
+        change_all(server)
+        command.wait_for(f"add     {person_dn(100)}")
+        time.sleep(0.3)  # until that is committed
+        assert command.stop(number) == 0
+        assert command.err == ""
+    again = run("watch", "--once", "--data", state)
+    assert events(again.out) == [f"in step with the directory: {PEOPLE} entries"]
+
+
+def test_nohup_is_respected(server: Slapd, tmp_path: Path) -> None:
+    nohup = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *COMMAND, "watch", url(server)]
+    with (tmp_path / "nohup").open("wb") as out:
+        process = subprocess.Popen(nohup, stdout=out, env=environment())
+    try:
+        while b"in step" not in (tmp_path / "nohup").read_bytes():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGHUP)
+        change_all(server)
+        while b"delete" not in (tmp_path / "nohup").read_bytes():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_is_heard_while_the_server_does_not_answer(
+    server: Slapd, tmp_path: Path, number: signal.Signals
+) -> None:
+    server.pause()
+    try:
+        with running(tmp_path, "watch", "-vv", url(server)) as command:
+            while not connected(server):
+                time.sleep(0.02)
+            assert command.stop(number) == 0
+    finally:
+        server.resume()
+
+
+def connected(server: Slapd) -> bool:
+    """Whether somebody has an established connection to the server."""
+    return f":{server.port:04X} 01 " in Path("/proc/net/tcp").read_text()
+
+
+def test_ctrl_c_on_a_terminal(server: Slapd) -> None:
+    with terminal() as tty, tty.running("watch", url(server)) as process:
+        tty.wait_for("in step")
+        tty.type("\x03")
+        assert process.wait(30) == 0
+        tty.read()
+    assert b"Traceback" not in tty.shown
+
+
+def head(server: Slapd, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``watch | head -1``: its exit codes are in the last line."""
+    script = '"$@" | head -1; echo "${PIPESTATUS[@]}"'
+    return subprocess.run(
+        ["bash", "-c", script, "bash", *COMMAND, "watch", *arguments, url(server)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize("form", ["text", "json", "ldif"])
+def test_a_reader_that_goes_away(server: Slapd, form: str) -> None:
+    done = head(server, "--format", form)  # it is idle when head has gone
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "141 0"
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_a_reader_that_goes_away_while_it_is_told(server: Slapd, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    with running(tmp_path, "watch", "--once", url(server), stdout=write) as command:
+        os.close(write)
+        os.close(read)
+        assert command.end() == 141
+    assert command.err == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_an_output_that_is_full(server: Slapd, tmp_path: Path) -> None:
+    arguments = ("watch", "--data", f"{tmp_path}/", url(server))
+    with open("/dev/full", "wb") as full, running(tmp_path, *arguments, stdout=full) as it:
+        assert it.end() == 5
+    assert it.err.startswith("syncrepl-client: error: the output can't be written: ")
+    again = run("watch", "--once", "--data", f"{tmp_path}/")
+    assert len(events(again.out)) == PEOPLE + 1  # nothing of it was committed
