@@ -66,8 +66,7 @@ def later(new: bytes, old: bytes) -> Optional[bytes]:
 
 def newest_time(cookie: Optional[bytes]) -> Optional[float]:
     """Return when the newest change that a cookie of OpenLDAP covers was made, in Unix time."""
-    csns = _by_sid(_fields(cookie or b"").get(b"csn", b"")).values()
-    times = [found for found in map(_time_of, csns) if found is not None]
+    times = [found for found in map(_time_of, csns(cookie or b"").values()) if found is not None]
     return max(times, default=None)
 
 
