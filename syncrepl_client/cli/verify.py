@@ -181,10 +181,10 @@ def _write(outcome: Outcome, limit: int) -> None:
         return
     count = len(outcome.differences)
     more = ", and there may be more" if count >= limit else ""
+    what = "difference" if count == 1 else "differences"
+    report.text(f"{count:,} {what}{more}; the state has {outcome.entries:,} entries.", "bold red")
     report.text(
-        f"{count:,} of {outcome.entries:,} entries differ{more}. "
-        "To have the program hear of them: syncrepl-client reconcile, or client.reconcile().",
-        "bold red",
+        "To have the program hear of them: syncrepl-client reconcile, or client.reconcile()"
     )
 
 

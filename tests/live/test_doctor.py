@@ -95,7 +95,7 @@ def test_no_session_log(plain: Slapd) -> None:
 
 
 def test_several_providers_have_several_csns(run_server: Callable[..., Any]) -> None:
-    """What slapadd loads is stamped with the id 000, and the server its own: the newest one is asked for."""
+    """What slapadd loads has the id 000, what is changed the server's: the newest one counts."""
     server = run_server(Slapd, sessionlog=100, server_id=1, ldif=people_ldif(5))
     touch(server)
     assert found(examine(f"{server.url}{EVERYTHING}"), "session log").verdict is Verdict.OK
