@@ -3,6 +3,7 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn, Optional
 
 from .exits import Exit
@@ -17,6 +18,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
         arguments: without the program's name; None for ``sys.argv``'s.
     """
     try:
+        for name in _NEEDED:
+            import_module(name)
         from .running import run
     except ModuleNotFoundError as error:
         if error.name not in _NEEDED:

@@ -56,7 +56,7 @@ class Manner:
 EXAMPLES = """\b
 Examples:
   syncrepl-client watch 'ldap://localhost/dc=example,dc=com??sub?(uid=*)'
-  syncrepl-client watch -H ldap://localhost -b dc=example,dc=com '(uid=*)' mail
+  syncrepl-client watch -H ldap://localhost -b dc=example,dc=com uid=ada mail
 """
 
 

@@ -54,6 +54,18 @@ def run(*arguments: str, env: Mapping[str, str] = {}, **options: Any) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
+def run_python(program: str) -> Done:
+    """Run a program in Python."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
 class Running:
     """The command, running: its output goes to files, or to a terminal."""
 

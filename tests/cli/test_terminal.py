@@ -15,7 +15,7 @@ from tests.cli.test_watch import WHO, bad, url
 from tests.servers import Slapd
 from tests.servers.people import SUFFIX, people_ldif, person_dn
 
-MANY = 1500
+MANY = 800
 GREEN = "\x1b[1;32m"
 
 
