@@ -13,6 +13,7 @@ from ..exceptions import StoreLocked
 from ..store import file_name, open_store, read_store
 from . import options
 from .exits import Exit
+from .report import Report
 
 
 @click.command
@@ -41,11 +42,12 @@ def command(data_path: str) -> int:
             store.begin()
             store.commit(store.origin._replace(cookie=None))
         entries = len(store)
+    report = Report()
     if had_cookie:
-        click.echo(
+        report.text(
             f"Done: the next start compares the {entries:,} entries with the directory, and "
             "reports what differs."
         )
     else:
-        click.echo("Nothing to do: the next start searches without a cookie anyway.")
+        report.text("Nothing to do: the next start searches without a cookie anyway.")
     return Exit.DONE

@@ -71,10 +71,12 @@ def command(
     Exit code without --nagios: 0 if the state is in step, 1 if it is behind, ahead, or that
     can't be told.
     """
+    with read_store(target.data_path or "") as reader:
+        followed = reader.origin.url
+    if followed is not None:
+        target.url.check_same_search(url.parse(followed))
+    found = _ask(target, patience)
     stored = look(target.data_path or "")
-    if stored.origin.url is not None:
-        target.url.check_same_search(url.parse(stored.origin.url))
-    found, stored = _ask(target, patience)
     if nagios:
         return _as_plugin(found, stored.entries, Thresholds(warning, critical))
     if form == "json":
@@ -84,16 +86,14 @@ def command(
     return Exit.DONE if found.in_step and not found.ahead else Exit.FOUND
 
 
-def _ask(target: Target, patience: float) -> "tuple[Standing, Stored]":
-    stored: list[Stored] = []
-
+def _ask(target: Target, patience: float) -> Standing:
     def read() -> Origin:
-        stored[:] = [look(target.data_path or "")]
-        return stored[0].origin
+        with read_store(target.data_path or "") as reader:
+            return reader.origin
 
     waker = Waker()
     try:
-        return standing.ask(target.opener(waker), read, patience), stored[0]
+        return standing.ask(target.opener(waker), read, patience)
     finally:
         waker.close()
 
