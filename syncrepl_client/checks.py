@@ -124,6 +124,8 @@ def bind(peer: Peer) -> Iterator[Finding]:
     if identity is None:
         yield peer.say.unknown("bind", "the server does not say who we are (RFC 4532)")
     elif identity:
+        if identity.startswith("dn:"):
+            peer.say = peer.say._replace(bindname=identity[3:].strip())
         yield peer.say.ok("bind", f"as {identity}")
     elif name is None:
         yield peer.say.ok("bind", "anonymous")

@@ -82,7 +82,8 @@ class _Visit:
         self._starttls = starttls
         self._options = options
         self._encrypted = starttls or transport.is_tls(url.server)
-        self._say = Findings(url.server, url.bindname or "...")
+        named = "..." if credentials.mechanism else credentials.bindname or ""
+        self._say = Findings(url.server, named)
 
     def findings(self) -> Iterator[Finding]:
         with contextlib.suppress(_Lost), contextlib.ExitStack() as stack:
@@ -143,7 +144,8 @@ class _Visit:
             what = advice.SASL if self._credentials.mechanism else advice.CREDENTIALS
             return self._say.failure(subject, said, what)
         if self._encrypted:
-            said = said.replace(f"; {transport.CERTIFICATE_HINT}", "")
+            for noise in (f"; {transport.CERTIFICATE_HINT}", ", (unknown error code)"):
+                said = said.replace(noise, "")
             return self._say.failure("TLS", said, advice.TLS)
         what = advice.SOCKET if self._url.server.startswith("ldapi:") else advice.REACH
         return self._say.failure("network", f"no LDAP: {said}", what)

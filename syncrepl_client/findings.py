@@ -46,7 +46,7 @@ class Findings(NamedTuple):
 
     Attributes:
         server: which one.
-        bindname: who asks, for the commands of advice.
+        bindname: the DN of who asks, for the commands of advice; empty for nobody.
     """
 
     server: str
@@ -73,5 +73,9 @@ class Findings(NamedTuple):
         return self._finding(subject, Verdict.UNKNOWN, found, advice.NONE)
 
     def _finding(self, subject: str, verdict: Verdict, found: str, what: Advice) -> Finding:
-        commands = tuple(each.replace("BINDDN", self.bindname) for each in what.commands)
+        who = f'dn.exact="{self.bindname}"' if self.bindname else "anonymous"
+        commands = tuple(
+            each.replace('dn.exact="BINDDN"', who).replace("BINDDN", self.bindname or "...")
+            for each in what.commands
+        )
         return Finding(self.server, subject, verdict, found, Advice(what.text, commands))

@@ -53,12 +53,13 @@ class Report:
             self._print((" " * column + line, ""))
 
     def advice(self, text: str, commands: Iterable[str]) -> None:
-        """Write what to do, below a row, and the commands, which are not wrapped."""
+        """Write what to do, below a row, and the commands as they are to be typed or pasted."""
         column = sum(self._widths)
         for line in self._wrapped(in_options(text), column):
             self._print((" " * column, ""), (line, "cyan"))
-        for command in commands:
-            self._print((" " * (column + 2), ""), (printable(command), "bold"))
+        lines = [printable(command) for command in commands]
+        for line in ["", *lines, ""] if lines else []:
+            self._print((line, "bold"))
 
     def text(self, text: str, style: str = "") -> None:
         """Write a paragraph, which is wrapped."""
