@@ -11,16 +11,16 @@ import math
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 
 import click
 
-from .. import Syncrepl, SyncreplMode
+from .. import Syncrepl, SyncreplMode, dn
 from ..callbacks import BaseCallback
 from ..changes import Change
-from ..exceptions import StoreError
+from ..exceptions import StoreError, TooManyDeletes
 from ..store import Origin, read_store
 from ..verification import Difference, DifferenceKind
 from . import options
@@ -39,20 +39,25 @@ _LAST_NAME = "syncrepl.sqlite3"
 
 
 class CatchingUp(BaseCallback):
-    """Counts what a program would be told.
+    """Listens to what a program would be told.
 
     Attributes:
         changes: how many changes.
+        suspects: differences that no change has explained so far, by the keys of their DNs.
         doubt: why the search began without a cookie; None if it did not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, differences: Sequence[Difference] = ()) -> None:
         self.changes = 0
+        self.suspects = {key: each for each in differences for key in _keys(each.dn)}
         self.doubt: Optional[str] = None
 
     def dispatch(self, change: Change) -> None:
-        """Count *change*."""
+        """Count *change*; what differed at its DNs has not been missed."""
         self.changes += 1
+        if self.suspects:
+            for key in _keys(change.old_dn, change.new_dn):
+                self.suspects.pop(key, None)
 
     def debug(self, message: str) -> None:
         """Listen for why a cookie is not used."""
@@ -61,11 +66,15 @@ class CatchingUp(BaseCallback):
                 self.doubt = message[len(beginning) :]
 
 
+def _keys(*names: Optional[str]) -> "list[bytes]":
+    return [dn.key(name) for name in names if name]
+
+
 class Outcome(NamedTuple):
     """What was found.
 
     Attributes:
-        differences: what differs, also when a client has caught up.
+        differences: what differs, and no change explains it.
         entries: how many entries were compared.
         pending: how many changes the program has not been told of yet.
         afresh: why those can't be told from what it missed; None where they can.
@@ -80,7 +89,7 @@ class Outcome(NamedTuple):
 @click.command
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
               show_default=True, help="How to write what differs.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), default=1000, metavar="N", show_default=True,
+@click.option("--limit", type=click.IntRange(1, 10**9), default=1000, metavar="N", show_default=True,
               help="Stop after so many differences.")  # fmt: skip
 @click.option("--page-size", type=click.IntRange(1), default=1000, metavar="N",
               show_default=True, help="Read so many entries a page.")  # fmt: skip
@@ -90,8 +99,9 @@ def command(target: Target, form: str, limit: int, page_size: int) -> int:
 
     The state is copied into a temporary directory (TMPDIR). A client catches up there with
     what changed since, and then the copy is compared with an ordinary search of the
-    directory. What differs is looked at again after a while, and told if it still does. The
-    state itself may be in use, and is not changed.
+    directory. Where something differs, the client catches up once more: what changed
+    meanwhile is left out, the rest is told. The state itself may be in use, and is not
+    changed.
 
     Exit code: 0 if nothing differs, 1 if something does.
     """
@@ -117,22 +127,49 @@ def examine(target: Target, page_size: int, limit: int) -> Outcome:
             "mode": SyncreplMode.REFRESH_ONLY,
             "reconcile_every": math.inf,
         }
-
-        def compared() -> "tuple[list[Difference], int, CatchingUp, Origin]":
-            callback = CatchingUp()
-            with Syncrepl(callback=callback, **arguments) as client:
-                client.run()
-                found = client.verify(page_size, limit)
-                return found, len(client.store), callback, client.store.origin
-
-        differences, entries, callback, caught_up = compared()
-        afresh = None
-        if caught_up.reconciled != origin.reconciled:
-            afresh = callback.doubt or "the state has no cookie"
+        callback = CatchingUp()
+        with _caught_up(callback, arguments) as client:
+            differences = client.verify(page_size, limit)
+            entries, reconciled = len(client.store), client.store.origin.reconciled
         if differences:
-            again = set(compared()[0])
-            differences = [each for each in differences if each in again]
+            differences = _unexplained(differences, arguments, page_size, limit)
+        afresh = None
+        if reconciled != origin.reconciled:
+            afresh = callback.doubt or "the state has no cookie"
         return Outcome(differences, entries, callback.changes, afresh)
+
+
+def _unexplained(
+    differences: "list[Difference]", arguments: "dict[str, Any]", page_size: int, limit: int
+) -> "list[Difference]":
+    """Return those of *differences* that no change explains, and that are still there.
+
+    The client is told of all that changed before it begins, so also of what changed just before
+    the comparison.  Busy entries are explained by that.  What was changed and changed back is no
+    change to the client, and is not there any more.
+    """
+    callback = CatchingUp(differences)
+    with _caught_up(callback, arguments) as client:
+        if not callback.suspects:
+            return []
+        again = set(client.verify(page_size, 2 * limit))  # others may come first
+    return [each for each in callback.suspects.values() if each in again]
+
+
+@contextmanager
+def _caught_up(callback: CatchingUp, arguments: "dict[str, Any]") -> "Iterator[Syncrepl]":
+    try:
+        with Syncrepl(callback=callback, **arguments) as client:
+            client.run()
+            yield client
+    except TooManyDeletes as error:
+        raise TooManyDeletes(
+            f"a program that catches up would have to delete {error.deletes} of the state's "
+            f"{error.entries} entries: see whether the directory, this user's rights and the "
+            "filter are as they should be",
+            deletes=error.deletes,
+            entries=error.entries,
+        ) from error
 
 
 @contextmanager
@@ -191,10 +228,10 @@ def _write(outcome: Outcome, limit: int) -> None:
 def _remarks(outcome: Outcome) -> "Iterator[str]":
     pending = outcome.pending
     if outcome.afresh is not None:
-        yield f"The next start of the program searches without a cookie: {outcome.afresh}."
+        yield f"The search began without a cookie: {outcome.afresh}."
         yield (
-            f"It will be told of {pending:,} changes; which of them it had missed before, can't "
-            "be told."
+            f"There were {pending:,} changes. Which of them the program missed, and which it will "
+            "be told of in any case, can't be told."
         )
     elif pending:
         yield f"The program has not been told yet of {pending:,} changes; they are no differences."

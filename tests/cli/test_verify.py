@@ -183,4 +183,4 @@ def test_389_ds(ds389: DS389, tmp_path: Path) -> None:
     spoil(filtered, GONE.format("u0000003"))
     done = verify(filtered)
     assert done.code == 0
-    assert "which of them it had missed before" in done.out
+    assert "Which of them the program missed" in done.out
