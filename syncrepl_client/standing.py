@@ -81,14 +81,23 @@ def ask(opener: Opener, read: Callable[[], Origin], patience: float = 0.0) -> St
         Exception: whatever ``opener.open()`` and *read* raise.
         ldap.LDAPError: the connection was lost, or there was no answer in time.
     """
+    before = read()
     with closing(opener.open()) as connection:
         compare = _comparison(connection)
+        put_back = compare(before).ahead
         deadline = time.monotonic() + patience
         while True:
             standing = compare(read())
+            if not put_back:  # a client at work has gone on since the server was asked
+                standing = _without_ahead(standing)
             if standing.in_step is not False or time.monotonic() >= deadline:
                 return standing
             connection.listen(min(deadline, time.monotonic() + _READ_AGAIN_SECONDS))
+
+
+def _without_ahead(standing: Standing) -> Standing:
+    marks = tuple(mark._replace(ahead=False) for mark in standing.marks)
+    return standing._replace(marks=marks, ahead=False)
 
 
 def _comparison(connection: Connection) -> Callable[[Origin], Standing]:

@@ -10,7 +10,7 @@ import click
 from ..findings import Finding, Verdict
 from . import options
 from .exits import Exit
-from .report import Report, write_json
+from .report import Report, counted, write_json
 from .target import Target
 
 _STYLES = {
@@ -61,14 +61,10 @@ def _as_text(findings: Iterator[Finding]) -> "Counter[Verdict]":
     report.line("")
     failures, warnings = verdicts[Verdict.FAILURE], verdicts[Verdict.WARNING]
     report.text(
-        f"{_counted(failures, 'failure')}, {_counted(warnings, 'warning')}",
+        f"{counted(failures, 'failure')}, {counted(warnings, 'warning')}",
         "bold red" if failures else "yellow" if warnings else "green",
     )
     return verdicts
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def _as_json(findings: Iterator[Finding]) -> "Counter[Verdict]":

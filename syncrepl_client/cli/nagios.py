@@ -87,7 +87,8 @@ def words(found: Standing) -> str:
     if found.in_step:
         return f"in step with {found.server}"
     if found.changes is not None:
-        return f"{found.changes} changes behind {found.server}"
+        what = "change" if found.changes == 1 else "changes"
+        return f"{found.changes} {what} behind {found.server}"
     if found.seconds is not None:
         return f"{span(found.seconds)} behind {found.server}"
     return f"behind {found.server}, it can't be told how far"

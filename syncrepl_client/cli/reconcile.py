@@ -13,7 +13,7 @@ from ..exceptions import StoreLocked
 from ..store import file_name, open_store, read_store
 from . import options
 from .exits import Exit
-from .report import Report
+from .report import Report, counted
 
 
 @click.command
@@ -44,9 +44,9 @@ def command(data_path: str) -> int:
         entries = len(store)
     report = Report()
     if had_cookie:
+        had = counted(entries, "entry", "entries")
         report.text(
-            f"Done: the next start compares the {entries:,} entries with the directory, and "
-            "reports what differs."
+            f"Done: the next start compares {had} with the directory, and reports what differs."
         )
     else:
         report.text("Nothing to do: the next start searches without a cookie anyway.")

@@ -24,6 +24,12 @@ def write_json(members: "dict[str, Any]") -> None:
     output.flush()
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return *number* with what there is so many of; *many* is the plural, if not in ``-s``."""
+    what = one if number == 1 else many or f"{one}s"
+    return f"{number:,} {what}" if number else f"no {what}"
+
+
 class Report:
     """Writes to stdout; coloured on a terminal, without NO_COLOR."""
 

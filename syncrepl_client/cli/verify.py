@@ -25,7 +25,7 @@ from ..store import Origin, read_store
 from ..verification import Difference, DifferenceKind
 from . import options
 from .exits import Exit
-from .report import Report, write_json
+from .report import Report, counted, write_json
 from .target import Target
 
 _DOUBTS = ("the stored cookie is not used: ", "starting over without a cookie: ")
@@ -89,8 +89,8 @@ class Outcome(NamedTuple):
 @click.command
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
               show_default=True, help="How to write what differs.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(1, 10**9), default=1000, metavar="N", show_default=True,
-              help="Stop after so many differences.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(1, 10**9), default=1000, metavar="N",
+              show_default=True, help="Stop after so many differences.")  # fmt: skip
 @click.option("--page-size", type=click.IntRange(1), default=1000, metavar="N",
               show_default=True, help="Read so many entries a page.")  # fmt: skip
 @options.search(data_required=True, data_help=options.LOOK)
@@ -214,12 +214,13 @@ def _write(outcome: Outcome, limit: int) -> None:
         report.text(text)
     if not outcome.differences:
         pending = "Apart from that, nothing" if outcome.pending else "Nothing"
-        report.text(f"{pending} differs: {outcome.entries:,} entries compared.", "green")
+        had = counted(outcome.entries, "entry", "entries")
+        report.text(f"{pending} differs: {had} compared.", "green")
         return
     count = len(outcome.differences)
     more = ", and there may be more" if count >= limit else ""
-    what = "difference" if count == 1 else "differences"
-    report.text(f"{count:,} {what}{more}; the state has {outcome.entries:,} entries.", "bold red")
+    had = counted(outcome.entries, "entry", "entries")
+    report.text(f"{counted(count, 'difference')}{more}; the state has {had}.", "bold red")
     report.text(
         "To have the program hear of them: syncrepl-client reconcile, or client.reconcile()"
     )
@@ -230,11 +231,12 @@ def _remarks(outcome: Outcome) -> "Iterator[str]":
     if outcome.afresh is not None:
         yield f"The search began without a cookie: {outcome.afresh}."
         yield (
-            f"There were {pending:,} changes. Which of them the program missed, and which it will "
-            "be told of in any case, can't be told."
+            f"It led to {counted(pending, 'change')}. What of that the program missed, and what it "
+            "will be told of in any case, can't be told."
         )
     elif pending:
-        yield f"The program has not been told yet of {pending:,} changes; they are no differences."
+        changes = counted(pending, "change")
+        yield f"The program has not been told yet of {changes}; that is no fault."
 
 
 def _write_json(outcome: Outcome) -> None:

@@ -98,7 +98,7 @@ def test_reconcile_has_the_program_find_it(server: Slapd, tmp_path: Path) -> Non
 
     done = run("reconcile", "-d", str(tmp_path))
     assert (done.code, done.err) == (0, "")
-    assert "compares the" in done.out
+    assert "compares" in done.out
     assert "Nothing to do" in run("reconcile", "-d", str(tmp_path)).out
 
     told = verify(tmp_path)
@@ -183,4 +183,4 @@ def test_389_ds(ds389: DS389, tmp_path: Path) -> None:
     spoil(filtered, GONE.format("u0000003"))
     done = verify(filtered)
     assert done.code == 0
-    assert "Which of them the program missed" in done.out
+    assert "What of that the program missed" in done.out
