@@ -37,7 +37,7 @@ class Block(NamedTuple):
     @property
     def program(self) -> str | None:
         """The file name, if this is a program."""
-        found = re.match(r"# ([a-z]+\.py)\n", self.text)
+        found = re.match(r"# ([a-z_]+\.py)\n", self.text)
         return found[1] if found else None
 
     def __str__(self) -> str:

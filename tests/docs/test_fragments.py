@@ -46,6 +46,9 @@ def check(document: str, results: dict[str, Any]) -> None:
         assert len(results["mirror"].entries) == PEOPLE + 4
     elif document == "helpers.rst":
         check_helpers(results)
+    elif document == "testing.rst":
+        assert results["whoami"] == f"dn:{results['server'].root_dn}"
+        assert not results["server"].running
     else:
         assert document in ("README.md", "client.rst"), "say here what to check"
         assert repr(results["client"]).endswith("closed>")
