@@ -4,13 +4,15 @@
 import ldap
 
 from ..exceptions import ServerError, StoreError, SyncreplError, TooManyDeletes, UsageError
-from ..wire import details_of
 from .exits import Exit
-from .terminal import printable
+from .terminal import in_options, ldap_text, printable
 
 
 class HandlerFailed(Exception):
-    """What was to be done with a change failed for good."""
+    """What was to be done with a change failed."""
+
+    def __repr__(self) -> str:  # the library logs it, for people to read
+        return str(self)
 
 
 class ConnectionFailed(Exception):
@@ -49,39 +51,5 @@ def exit_code(error: BaseException) -> Exit:
 
 def one_line(error: BaseException) -> str:
     """Return what *error* says, in one line that is safe to show."""
-    text = _ldap_text(error) if isinstance(error, ldap.LDAPError) else str(error)
+    text = ldap_text(error) if isinstance(error, ldap.LDAPError) else str(error)
     return in_options(printable(" ".join(text.split()) or type(error).__name__))
-
-
-_WORDS = (
-    ("or the store's own URL (ldap_url=None)", "or --data alone"),
-    ("call allow_deletes() and poll again, or run", "run"),
-    ("with max_deletes=None", "with --max-deletes none"),
-    ("max_deletes", "--max-deletes"),
-    ("data_path", "--data"),
-    ("starttls=True", "-Z"),
-    ("OPT_X_TLS_CACERTFILE", "--cacert"),
-    ("OPT_X_TLS_CERTFILE", "--cert"),
-    ("OPT_X_TLS_KEYFILE", "--key"),
-)
-"""The library speaks to programmers; what their arguments are called here."""
-
-
-def in_options(text: str) -> str:
-    """Return *text*, which the library wrote, with the names of options for those of arguments."""
-    for theirs, ours in _WORDS:
-        text = text.replace(theirs, ours)
-    return text
-
-
-def _ldap_text(error: ldap.LDAPError) -> str:
-    details = details_of(error)
-    parts = [_text(details.get(name)) for name in ("desc", "info")]
-    matched = _text(details.get("matched"))
-    if matched:
-        parts.append(f"the nearest entry that exists is {matched}")
-    return ": ".join(filter(None, parts)) or str(error)
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")

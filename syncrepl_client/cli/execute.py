@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from typing import Callable
 
@@ -73,6 +74,10 @@ class ExecCallback(BaseCallback):
             code = self._wait(process, json.dumps(to_json(change)).encode() + b"\n")
         finally:
             _end(process)
+        if code < 0:
+            time.sleep(LOOK_SECONDS)  # Ctrl-C may have met it before it was in its own session
+        if code and self._stopping():
+            raise Interrupted
         if code:
             how = f"code {code}" if code > 0 else f"signal {-code}"
             raise HandlerFailed(f"--exec at {name}: the command ended with {how}")

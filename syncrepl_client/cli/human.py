@@ -63,12 +63,16 @@ class HumanCallback(BaseCallback):
         lines = self._lines(change)
         if kind is ChangeKind.MODIFY and not lines:
             return
-        self._head(kind, old_dn if kind in (ChangeKind.RENAME, ChangeKind.DELETE) else new_dn)
-        if kind is ChangeKind.RENAME:
-            self._line((f"{_INDENT}    -> ", "dim"), (printable(new_dn or ""), "bold"))
-        if not self._brief:
-            for pieces in lines:
-                self._line((_INDENT, ""), *pieces)
+        arrow = (" -> ", "dim"), (printable(new_dn or ""), "bold")
+        if kind is not ChangeKind.RENAME:
+            self._head(kind, old_dn if kind is ChangeKind.DELETE else new_dn)
+        elif self._brief:
+            self._head(kind, old_dn, *arrow)
+        else:
+            self._head(kind, old_dn)
+            self._line((f"{_INDENT}   ", ""), *arrow)
+        for pieces in () if self._brief else lines:
+            self._line((_INDENT, ""), *pieces)
 
     def refresh_done(self, items: Mapping[str, Attributes]) -> None:
         """Write how many entries there are."""
@@ -88,11 +92,12 @@ class HumanCallback(BaseCallback):
         differing = diff(change.old_attrs, change.new_attrs, leave_out=self._leave_out)
         return [pieces for each in differing for pieces in _difference(each)]
 
-    def _head(self, kind: ChangeKind, what: Optional[str]) -> None:
+    def _head(self, kind: ChangeKind, what: Optional[str], *more: Piece) -> None:
         self._line(
             (f"{_now()} ", "dim"),
-            (f"{kind.value:<8}", _STYLES[kind]),
+            (f"{kind.value:<7} ", _STYLES[kind]),
             (printable(what or ""), "bold"),
+            *more,
         )
 
     def _line(self, *pieces: Piece) -> None:

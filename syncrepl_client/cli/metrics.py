@@ -12,19 +12,20 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from .tally import STAGES, Numbers
+from ..changes import ChangeKind
+from ..stats import Stats
+
+CONNECTING = Stats("connecting", 0, dict.fromkeys(ChangeKind, 0), 0, 0, 0, None, None)
+"""Before there is a client."""
+STAGES = ("connecting", "disconnected", "refresh", "persist", "over")
 
 
-class NumbersCollector(Collector):
+class StatsCollector(Collector):
     """Turns plain numbers into metrics, when they are asked for."""
 
-    def __init__(self, read: Callable[[], Numbers], errors: Callable[[], int]) -> None:
-        """Ask *read* for the numbers, and *errors* for the failures to handle a change.
-
-        Both are called in other threads.
-        """
+    def __init__(self, read: Callable[[], Stats]) -> None:
+        """Ask *read* for the numbers; it is called in other threads."""
         self._read = read
-        self._errors = errors
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
@@ -42,33 +43,35 @@ class NumbersCollector(Collector):
         for name, text, count in (
             ("commits", "Transactions that were committed.", numbers.commits),
             ("reconnects", "Lost connections that were made again.", numbers.reconnects),
-            ("callback_errors", "Failures to handle a change.", self._errors()),
+            ("callback_errors", "Failures to handle a change.", numbers.callback_errors),
         ):
             yield CounterMetricFamily(f"syncrepl_{name}", text, value=count)
         yield GaugeMetricFamily("syncrepl_entries", "Entries in the store.", value=numbers.entries)
         for name, text, seconds in (
             (
                 "last_message_timestamp_seconds",
-                "When something was last heard of the directory, in Unix time.",
+                "When the server last said something, in Unix time.",
                 numbers.last_message,
             ),
-            ("lag_seconds", "How far the store is behind the directory.", numbers.lag),
+            (
+                "lag_seconds",
+                "From when the last change was made at the server to its commit here.",
+                numbers.lag,
+            ),
         ):
             if seconds is not None:
                 yield GaugeMetricFamily(f"syncrepl_{name}", text, value=seconds)
 
 
 @contextmanager
-def served(
-    host: str, port: int, read: Callable[[], Numbers], errors: Callable[[], int]
-) -> Iterator[None]:
-    """Serve what :class:`NumbersCollector` makes over HTTP, for as long as the context lasts.
+def served(host: str, port: int, read: Callable[[], Stats]) -> Iterator[None]:
+    """Serve what :class:`StatsCollector` makes over HTTP, for as long as the context lasts.
 
     Raises:
         click.UsageError: nothing can listen there.
     """
     registry = CollectorRegistry()
-    registry.register(NumbersCollector(read, errors))
+    registry.register(StatsCollector(read))
     ProcessCollector(registry=registry)
     try:
         server, thread = start_http_server(port, host, registry)

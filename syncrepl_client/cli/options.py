@@ -106,7 +106,9 @@ def search(*, data_required: bool, data_help: str = KEEP) -> Decorator:
                 return command(*args, target=chosen, **kwargs)
             except ldap.LDAPError as error:
                 servers = " ".join(chosen.url.servers)
-                raise ConnectionFailed(f"{servers}: {one_line(error)}") from error
+                missing = isinstance(error, ldap.NO_SUCH_OBJECT)
+                hint = f": is the base {chosen.url.base} there?" if missing else ""
+                raise ConnectionFailed(f"{servers}: {one_line(error)}{hint}") from error
 
         decorated = verbose(wrapper)
         for option in (*reversed(_CONNECTION), data(required=data_required, help=data_help)):

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Where changes are written to: stdout, for as long as somebody reads it."""
 
+import os
 import select
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable
 
-from .errors import OutputError, ReaderGone
+from .errors import Interrupted, OutputError, ReaderGone
 from .terminal import is_terminal
 
 MUCH = 65536
 """So many characters are kept back, at most."""
+LOOK_MILLISECONDS = 100
+"""So often, while nobody reads, whether to stop is asked."""
 
 
 class Stdout:
@@ -20,10 +23,19 @@ class Stdout:
     until it is much.
     """
 
-    def __init__(self, aside: Callable[[], AbstractContextManager[Any]]) -> None:
-        """Write; *aside* makes a context in which the terminal is free for that."""
+    def __init__(
+        self, aside: Callable[[], AbstractContextManager[Any]], stopping: Callable[[], bool]
+    ) -> None:
+        """Write.
+
+        Args:
+            aside: makes a context in which the terminal is free for that.
+            stopping: says whether not to wait any longer for somebody to read.
+        """
         self._stream = sys.stdout
+        self._descriptor = sys.stdout.fileno()
         self._aside = aside if is_terminal(sys.stdout) else nullcontext
+        self._stopping = stopping
         self._kept: list[str] = []
         self._size = 0
 
@@ -42,6 +54,7 @@ class Stdout:
         Raises:
             ReaderGone: nobody reads it any more.
             OutputError: it can't be written.
+            Interrupted: nobody reads it, and it is time to stop.
         """
         if not self._kept:
             return
@@ -50,8 +63,7 @@ class Stdout:
         self._size = 0
         try:
             with self._aside():
-                self._stream.write(text)
-                self._stream.flush()
+                self._write(text.encode(self._stream.encoding, self._stream.errors or "strict"))
         except BrokenPipeError:
             raise ReaderGone from None
         except OSError as error:
@@ -72,6 +84,16 @@ class Stdout:
             ReaderGone: nobody does.
         """
         poll = select.poll()
-        poll.register(self._stream, 0)  # errors and hang-ups are told of in any case
+        poll.register(self._descriptor, 0)  # errors and hang-ups are told of in any case
         if any(event & select.POLLERR for _, event in poll.poll(0)):
             raise ReaderGone
+
+    def _write(self, data: bytes) -> None:
+        """Write *data* in pieces of which each fits where there is room for anything at all."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        while data:
+            while not poll.poll(LOOK_MILLISECONDS):
+                if self._stopping():
+                    raise Interrupted
+            data = data[os.write(self._descriptor, data[: select.PIPE_BUF]) :]

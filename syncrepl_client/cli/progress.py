@@ -23,7 +23,6 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from .tally import CONNECTING, REFRESH
 from .terminal import is_terminal
 
 DRAW_SECONDS = 0.1
@@ -36,13 +35,13 @@ class Seen(NamedTuple):
     """How much of a refresh there was so far.
 
     Attributes:
-        stage: the client's stage.
+        refreshing: whether one goes on.
         changes: how many changes were heard of, since the client began.
         entries: how many entries the server named in this refresh; None where nobody knows.
         expected: how many there may be in this refresh; 0 where nobody knows.
     """
 
-    stage: str
+    refreshing: bool
     changes: int
     entries: Optional[int]
     expected: int
@@ -59,7 +58,7 @@ class RefreshProgress:
 
     def __init__(self) -> None:
         """Show nothing yet."""
-        self.look: Callable[[], Seen] = lambda: Seen(CONNECTING, 0, None, 0)
+        self.look: Callable[[], Seen] = lambda: Seen(False, 0, None, 0)
         self.before: Callable[[], object] = lambda: None
         self._lock = RLock()
         self._console = Console(stderr=True, highlight=False)
@@ -100,7 +99,7 @@ class RefreshProgress:
         self._next = now + DRAW_SECONDS
         self.before()
         seen = self.look()
-        if seen.stage != REFRESH:
+        if not seen.refreshing:
             with self.aside():
                 self._progress = None
         elif self._progress is None:

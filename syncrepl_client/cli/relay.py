@@ -8,20 +8,23 @@ from typing import Any, Callable
 from ldap import OPT_URI
 
 from ..callbacks import BaseCallback
-from ..changes import Change
+from ..changes import Change, Phase
 from ..messages import Attributes
-from .tally import Tally
 
 logger = logging.getLogger(__name__)
 
 
 class Relay(BaseCallback):
-    """Hands on what it hears: to a tally, and to callbacks that do something with it."""
+    """Hands on what it hears to callbacks that do something with it.
+
+    Attributes:
+        heard: how many changes there were, committed or not.
+        refreshing: whether a refresh goes on.
+    """
 
     def __init__(
         self,
         callbacks: Sequence[BaseCallback],
-        tally: Tally,
         tick: Callable[[], object],
         *,
         only_new: bool = False,
@@ -30,50 +33,45 @@ class Relay(BaseCallback):
 
         Args:
             callbacks: who hears of changes; the first one that raises ends it.
-            tally: counts what they heard.
             tick: called at each change.
             only_new: pass over the changes of the first refresh.
         """
         self._callbacks = callbacks
-        self._tally = tally
+        self.heard = 0
+        self.refreshing = False
         self._tick = tick
         self._quiet = only_new
         self._done = False
 
     def bind_complete(self, ldap: Any) -> None:
-        """Hand it on."""
+        """Note that a refresh begins."""
         logger.info("connected to %s", ldap.get_option(OPT_URI))
-        self._tally.bind_complete(ldap)
+        self.refreshing = True
 
     def disconnected(self, error: Exception) -> None:
-        """Hand it on."""
-        self._tally.disconnected(error)
+        """Note that it came to nothing."""
+        self.refreshing = False
 
     def dispatch(self, change: Change) -> None:
         """Hand it on."""
-        self._tally.dispatch(change)
+        self.heard += 1
+        self.refreshing = change.phase is not Phase.PERSIST
         self._tick()
         if not self._quiet:
             self._each(lambda callback: callback.dispatch(change))
 
     def refresh_done(self, items: Mapping[str, Attributes]) -> None:
         """Hand it on."""
-        logger.info("the refresh is done")
         self._done = True
-        self._tally.refresh_done(items)
+        self.refreshing = False
         self._each(lambda callback: callback.refresh_done(items))
 
     def before_commit(self) -> None:
         """Hand it on."""
         self._each(lambda callback: callback.before_commit())
-        self._tally.before_commit()
         if self._done:
             self._quiet = False
 
     def _each(self, call: Callable[[BaseCallback], object]) -> None:
-        try:
-            for callback in self._callbacks:
-                call(callback)
-        except Exception:
-            self._tally.failed()
-            raise
+        for callback in self._callbacks:
+            call(callback)

@@ -22,9 +22,7 @@ def run(arguments: Optional[Sequence[str]] = None) -> int:
     Args:
         arguments: without the program's name; None for ``sys.argv``'s.
     """
-    for stream in (sys.stdout, sys.stderr):  # a name that the locale can't write is no error
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    terminal.prepare()
     terminal.log(0)
     try:
         code = _run(arguments)

@@ -13,8 +13,10 @@ from typing import Optional
 from .. import Syncrepl
 from ..exceptions import ClosedError
 from .exits import Exit
+from .terminal import is_terminal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHOW_CURSOR = "\x1b[?25h"
 _END = b"\0"
 
 
@@ -26,12 +28,11 @@ class Stopping:
 
     Attributes:
         client: whom to stop, once there is one.
-        requested: whether a signal has come.
     """
 
     def __init__(self) -> None:
         self.client: Optional[Syncrepl] = None
-        self.requested = False
+        self._requested = False
         self._undo = ExitStack()
 
     def __enter__(self) -> "Stopping":
@@ -57,6 +58,10 @@ class Stopping:
     ) -> None:
         self._undo.close()
 
+    def asked(self) -> bool:
+        """Say whether a signal has come."""
+        return self._requested
+
     def _listen(self, receiver: socket.socket) -> None:
         while True:
             number = receiver.recv(1)
@@ -66,8 +71,8 @@ class Stopping:
                 self._stop()
 
     def _stop(self) -> None:
-        client, again = self.client, self.requested
-        self.requested = True
+        client, again = self.client, self._requested
+        self._requested = True
         if client is None:
             _leave(Exit.DONE)  # still connecting: nothing is to be committed
         elif again:
@@ -82,5 +87,7 @@ def _heard(number: int, frame: object) -> None:
 
 
 def _leave(code: Exit) -> None:
+    if is_terminal(sys.stderr):
+        sys.stderr.write(SHOW_CURSOR)  # which the progress may have hidden
     sys.stderr.flush()
     os._exit(code)

@@ -11,6 +11,10 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import IO, Any, Callable
 
+import ldap
+
+from ..wire import details_of
+
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -20,6 +24,41 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+_WORDS = (
+    ("or the store's own URL (ldap_url=None)", "or --data alone"),
+    ("call allow_deletes() and poll again, or run", "run"),
+    ("with max_deletes=None", "with --max-deletes none"),
+    ("max_deletes", "--max-deletes"),
+    ("data_path", "--data"),
+    ("starttls=True", "-Z"),
+    ("OPT_X_TLS_CACERTFILE", "--cacert"),
+    ("OPT_X_TLS_CERTFILE", "--cert"),
+    ("OPT_X_TLS_KEYFILE", "--key"),
+)
+"""The library speaks to programmers; what their arguments are called here."""
+
+
+def in_options(text: str) -> str:
+    """Return *text*, which the library wrote, with the names of options for those of arguments."""
+    for theirs, ours in _WORDS:
+        text = text.replace(theirs, ours)
+    return text
+
+
+def ldap_text(error: ldap.LDAPError) -> str:
+    """Return what python-ldap's *error* says, in words."""
+    details = details_of(error)
+    parts = [_text(details.get(name)) for name in ("desc", "info")]
+    matched = _text(details.get("matched"))
+    if matched:
+        parts.append(f"the nearest entry that exists is {matched}")
+    return ": ".join(filter(None, parts)) or str(error)
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
 
 def _escaped(character: str) -> str:
@@ -59,7 +98,7 @@ class LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write *record*."""
         try:
-            text = printable(record.getMessage())
+            text = in_options(printable(_message(record)))
             if record.exc_info:
                 lines = logging.Formatter().formatException(record.exc_info).split("\n")
                 text += "".join(f"\n  {printable(line)}" for line in lines)
@@ -67,6 +106,13 @@ class LogHandler(logging.Handler):
                 say(record.levelname.lower(), text)
         except (OSError, ValueError, TypeError):
             self.handleError(record)
+
+
+def _message(record: logging.LogRecord) -> str:
+    if not isinstance(record.args, tuple):
+        return record.getMessage()
+    shown = (ldap_text(each) if isinstance(each, ldap.LDAPError) else each for each in record.args)
+    return str(record.msg) % tuple(shown) if record.args else str(record.msg)
 
 
 handler = LogHandler()
@@ -79,6 +125,17 @@ def log(verbosity: int) -> None:
     logger.setLevel(LEVELS[min(verbosity, len(LEVELS) - 1)])
     logger.addHandler(handler)  # a second time changes nothing
     logger.propagate = False
+
+
+def prepare() -> None:
+    """Have a standard output that takes all characters, if need be as escapes."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # it was closed by whoever started us
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(nowhere, "w", closefd=False))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def give_up_output() -> None:

@@ -4,7 +4,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from .. import JSONLinesCallback, LDIFCallback, RetryCallback, Syncrepl, SyncreplMode
 from ..callbacks import BaseCallback
 from ..differences import OPERATIONAL
+from ..stats import Stats
 from ..store import Store, open_store
 from . import execute, options, parameters, terminal
 from .counting import CountingNamed
@@ -24,7 +25,6 @@ from .output import Stdout
 from .progress import RefreshProgress, Seen
 from .relay import Relay
 from .stopping import Stopping
-from .tally import Tally
 from .target import Target
 
 
@@ -40,6 +40,7 @@ class Manner:
         operational: show what servers keep by themselves.
         color: ``"auto"``, ``"always"`` or ``"never"``.
         new: only what happens from now on.
+        once: only what happened so far.
         metrics: where to serve numbers.
     """
 
@@ -50,6 +51,7 @@ class Manner:
     operational: bool
     color: str
     new: bool
+    once: bool
     metrics: Optional[tuple[str, int]]
 
 
@@ -121,7 +123,6 @@ Examples:
 @options.search(data_required=False)
 def command(
     target: Target,
-    once: bool,
     max_deletes: Union[int, float, None],
     reconcile_every: Optional[float],
     no_reconnect: bool,
@@ -133,10 +134,10 @@ def command(
     until it is stopped: Ctrl-C, or SIGTERM.
     """
     how = Manner(**manner)
-    _check(target, how, once=once)
+    _check(target, how)
     arguments: dict[str, Any] = {
         **target.arguments,
-        "mode": SyncreplMode.REFRESH_ONLY if once else SyncreplMode.REFRESH_AND_PERSIST,
+        "mode": SyncreplMode.REFRESH_ONLY if how.once else SyncreplMode.REFRESH_AND_PERSIST,
         "max_deletes": max_deletes,
         "reconcile_every": reconcile_every,
         "reconnect": False if no_reconnect else None,
@@ -148,7 +149,7 @@ def command(
     return Exit.DONE
 
 
-def _check(target: Target, how: Manner, *, once: bool) -> None:
+def _check(target: Target, how: Manner) -> None:
     """See that the options can be combined.
 
     Raises:
@@ -156,7 +157,7 @@ def _check(target: Target, how: Manner, *, once: bool) -> None:
     """
     if how.new and target.data_path is not None:
         raise click.UsageError("--new and --data exclude each other: a state knows what is new.")
-    if how.new and once:
+    if how.new and how.once:
         raise click.UsageError("--new and --once together show nothing.")
     if how.retries is not None and how.execute is None:
         raise click.UsageError("--exec-retries is for --exec.")
@@ -168,41 +169,59 @@ def _check(target: Target, how: Manner, *, once: bool) -> None:
 def _watch(how: Manner, arguments: dict[str, Any]) -> None:
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
-        tally = Tally()
         if how.metrics is not None:
-            stack.enter_context(_metrics(how.metrics, tally))
+            stack.enter_context(_metrics(how.metrics, stopping))
         progress = RefreshProgress()
         stack.callback(progress.end)
         stack.enter_context(_logged(progress))
-        output = Stdout(progress.aside)
+        output = Stdout(progress.aside, stopping.asked)
         progress.before = output.flush
-        handlers = _handlers(how, output, lambda: stopping.requested)
-        relay = Relay(handlers, tally, progress.tick, only_new=how.new)
+        handlers = _handlers(how, output, stopping.asked)
+        relay = Relay(handlers, progress.tick, only_new=how.new)
         if progress.wanted:
-            arguments["store"] = _counted(arguments, progress, tally, stack)
+            arguments["store"] = _counted(arguments, progress, relay, stack)
         client = stack.enter_context(Syncrepl(callback=relay, **arguments))
-        if how.metrics is not None:
-            tally.begin(len(client.store))
         stopping.client = client
-        try:
+        for _ in _follow(client, how, stopping, progress):
+            progress.tick()
+            output.check_reader()
+
+
+def _follow(
+    client: Syncrepl, how: Manner, stopping: Stopping, progress: RefreshProgress
+) -> Iterator[None]:
+    """Follow until it is over; yield now and then.
+
+    With a command, each change is committed by itself: if it fails, those before it don't come
+    again.
+    """
+    try:
+        if how.execute is None:
             while client.poll(progress.wait()):
+                yield
+        elif how.once:
+            for _ in client.changes():
                 progress.tick()
-                output.check_reader()
-        except Interrupted:
-            return
+        else:
+            while not stopping.asked():
+                for _ in client.changes(timeout=progress.wait()):
+                    progress.tick()
+                yield
+    except Interrupted:  # the change at hand comes again
+        return
 
 
 def _counted(
-    arguments: dict[str, Any], progress: RefreshProgress, tally: Tally, stack: ExitStack
+    arguments: dict[str, Any], progress: RefreshProgress, relay: Relay, stack: ExitStack
 ) -> Union[str, Store]:
     """Return the store to use, in which the progress sees how far a refresh is."""
     if arguments["store"] == "memory":
-        progress.look = lambda: Seen(tally.numbers.stage, tally.heard, None, 0)
+        progress.look = lambda: Seen(relay.refreshing, relay.heard, None, 0)
         return "memory"
     store = open_store("sqlite", arguments["data_path"])
     stack.callback(store.close)
     named = CountingNamed(store)
-    progress.look = lambda: Seen(tally.numbers.stage, tally.heard, named.count, named.expected)
+    progress.look = lambda: Seen(relay.refreshing, relay.heard, named.count, named.expected)
     return store
 
 
@@ -216,15 +235,19 @@ def _logged(progress: RefreshProgress) -> Iterator[None]:
         terminal.handler.aside = before
 
 
-def _metrics(address: tuple[str, int], tally: Tally) -> Any:
+def _metrics(address: tuple[str, int], stopping: Stopping) -> AbstractContextManager[None]:
     try:
-        from .metrics import served
+        from .metrics import CONNECTING, served
     except ModuleNotFoundError as error:
         raise click.UsageError(
             f"--metrics needs {error.name}, which is not installed: "
             "pip install 'syncrepl_client[metrics]'"
         ) from None
-    return served(*address, lambda: tally.numbers, lambda: tally.errors)
+
+    def read() -> Stats:
+        return CONNECTING if stopping.client is None else stopping.client.stats
+
+    return served(*address, read)
 
 
 # --- what is done with a change

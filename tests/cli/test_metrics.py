@@ -11,8 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from syncrepl_client import ChangeKind
-from syncrepl_client.cli.metrics import NumbersCollector
-from syncrepl_client.cli.tally import Numbers
+from syncrepl_client.cli.metrics import StatsCollector
+from syncrepl_client.stats import Stats
 from tests.cli.commands import run, run_python, running
 from tests.cli.conftest import PEOPLE
 from tests.cli.test_watch import change_all, url
@@ -53,6 +53,7 @@ def test_numbers_of_a_run(server: Slapd, tmp_path: Path) -> None:
         assert numbers["syncrepl_reconnects_total"] == 0
         assert numbers["syncrepl_callback_errors_total"] == 0
         assert abs(numbers["syncrepl_last_message_timestamp_seconds"] - time.time()) < 60
+        assert numbers["syncrepl_lag_seconds"] < 60
         assert "process_resident_memory_bytes" in numbers
         server.restart()
         while read(port)["syncrepl_reconnects_total"] != 1:
@@ -97,8 +98,8 @@ def test_the_extra_is_named_where_it_is_missing(server: Slapd) -> None:
 
 @pytest.mark.parametrize("stage", ["refresh", "a stage of its own"])
 def test_plain_numbers_from_anywhere(stage: str) -> None:
-    numbers = Numbers(stage, 3, {ChangeKind.ADD: 2}, 1, 0, None, lag=1.5)
-    families = {each.name: each for each in NumbersCollector(lambda: numbers, lambda: 0).collect()}
+    stats = Stats(stage, 3, {ChangeKind.ADD: 2}, 1, 0, 0, None, lag=1.5)
+    families = {each.name: each for each in StatsCollector(lambda: stats).collect()}
     stages = {each.labels["stage"]: each.value for each in families["syncrepl_stage"].samples}
     assert [name for name, value in stages.items() if value] == [stage]
     assert families["syncrepl_lag_seconds"].samples[0].value == 1.5

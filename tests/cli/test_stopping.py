@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
+import sys
+import termios
 import time
 from pathlib import Path
+from typing import Any, Callable
 
 import pytest
 
@@ -15,7 +19,7 @@ from tests.cli.commands import COMMAND, environment, run, running, terminal
 from tests.cli.conftest import PEOPLE
 from tests.cli.test_watch import change_all, events, url
 from tests.servers import Slapd
-from tests.servers.people import person_dn
+from tests.servers.people import people_ldif, person_dn
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -110,6 +114,62 @@ def test_a_reader_that_goes_away_while_it_is_told(server: Slapd, tmp_path: Path)
         os.close(read)
         assert command.end() == 141
     assert command.err == ""
+
+
+def test_a_signal_is_heard_while_nobody_reads(
+    run_server: Callable[..., Any], tmp_path: Path
+) -> None:
+    server = run_server(Slapd, ldif=people_ldif(500))  # more than fits in a pipe
+    read, write = os.pipe()
+    try:
+        arguments = ("watch", "--once", "--data", f"{tmp_path}/", url(server))
+        with running(tmp_path, *arguments, stdout=write) as command:
+            os.close(write)
+            while not filled(read):
+                time.sleep(0.02)
+            assert command.stop() == 0
+        assert command.err == ""
+    finally:
+        os.close(read)
+    assert run("watch", "--once", "--data", f"{tmp_path}/").out.count(" add ") == 500
+
+
+def filled(pipe: int) -> bool:
+    """Whether there is little room left in a pipe."""
+    waiting = fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4)
+    return int.from_bytes(waiting, sys.byteorder) > fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) - 8192
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    program = """\
+import time
+from syncrepl_client.cli.stopping import Stopping
+
+class Stuck:
+    def please_stop(self):
+        print("stopping", flush=True)
+
+with Stopping() as stopping:
+    stopping.client = Stuck()
+    print("begun", flush=True)
+    while True:
+        time.sleep(60)
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 130
+
+
+def test_streams_that_are_closed(server: Slapd) -> None:
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        shell = ["bash", "-c", f'"$@" {closed}', "bash", *COMMAND, "watch", "--once", url(server)]
+        done = subprocess.run(shell, env=environment(), capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")

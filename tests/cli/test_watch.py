@@ -107,7 +107,7 @@ def test_what_is_kept_is_not_told_again(server: Slapd, tmp_path: Path) -> None:
         f"delete  {person_dn(2)}",
         f"in step with the directory: {PEOPLE} entries",
         f"modify  {person_dn(0)}",
-        f"rename  {person_dn(1)}",
+        f"rename  {person_dn(1)} -> uid=renamed,ou=people,{SUFFIX}",
     ]
     assert first.err == again.err == third.err == ""
     done = run("watch", "--once", "--data", str(state), "-H", "ldap://127.0.0.1:1")
@@ -252,6 +252,7 @@ def test_a_lost_connection_is_made_again(server: Slapd, tmp_path: Path) -> None:
         command.wait_for("in step")
         server.stop()
         command.wait_for("warning: disconnected; again in", err=True)
+        command.wait_for(" s: Can't contact LDAP server", err=True)
         server.start()
         change_all(server)
         command.wait_for(f"add     {person_dn(100)}")
@@ -279,6 +280,23 @@ def test_a_url_without_a_scope_is_warned_of(server: Slapd) -> None:
     done = run("watch", "--once", f"{server.url}/{SUFFIX}")
     assert done.code == 0
     assert f"warning: the URL names no scope, so that {SUFFIX} alone is followed" in done.err
+
+
+def test_a_base_that_is_not_there(server: Slapd) -> None:
+    done = run("watch", "--once", f"{server.url}/dc=nowhere??sub")
+    assert (done.code, done.out) == (3, "")
+    assert done.err == (
+        f"syncrepl-client: error: {server.url}: No such object: is the base dc=nowhere there?\n"
+    )
+
+
+def test_a_state_that_is_in_use(server: Slapd, tmp_path: Path) -> None:
+    with running(tmp_path, "watch", "--data", f"{tmp_path}/", url(server)) as command:
+        command.wait_for("in step")
+        done = run("watch", "--data", f"{tmp_path}/")
+        assert (done.code, done.out) == (4, "")
+        assert "is in use by another client" in done.err
+        assert command.stop() == 0
 
 
 def test_what_happens_is_said_on_stderr(server: Slapd) -> None:
