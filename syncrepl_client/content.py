@@ -58,4 +58,5 @@ def to_json(record: Record, leave_out: Collection[str]) -> str:
         "uuid": str(UUID(bytes=record.uuid)),
         "attributes": {name: json_values(name, values) for name, values in attrs.items()},
     }
-    return _dumps(members) + "\n"
+    # The only control character that JSON lets through.
+    return _dumps(members).replace("\x7f", "\\u007f") + "\n"

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``syncrepl-client dump``: writes the entries of a store, without a server."""
 
-from contextlib import nullcontext
-
 import click
 
 from .. import content
 from ..differences import OPERATIONAL
 from ..store import read_store
-from . import options
+from . import options, report
 from .exits import Exit
-from .output import Stdout
 
 
 @click.command
@@ -27,12 +24,10 @@ def command(data_path: str, form: str, operational: bool) -> int:
     written. ldapadd takes the LDIF, if the state has all attributes and all parents.
     """
     leave_out = () if operational else OPERATIONAL
-    output = Stdout(nullcontext)
     with read_store(data_path) as reader:
         if form == "ldif":
-            output.write("version: 1\n\n")
-        write = content.to_ldif if form == "ldif" else content.to_json
+            report.write("version: 1\n\n")
+        convert = content.to_ldif if form == "ldif" else content.to_json
         for record in reader.live():
-            output.write(write(record, leave_out))
-        output.flush()
+            report.write(convert(record, leave_out))
     return Exit.DONE

@@ -9,6 +9,7 @@ import click
 
 from ..standing import Standing
 from .errors import EXPECTED, one_line
+from .report import write
 from .terminal import printable
 
 SERVICE = "SYNCREPL"
@@ -47,7 +48,7 @@ class PluginCommand(click.Command):
             said = error.format_message()
         except (*EXPECTED, OSError) as error:
             said = one_line(error)
-        click.echo(line(State.UNKNOWN, said, ()))
+        write(line(State.UNKNOWN, said, ()) + "\n")
         return State.UNKNOWN
 
 

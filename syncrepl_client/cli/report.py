@@ -2,26 +2,36 @@
 """Reports for people to read: a word, what it is about, and what is said of it, in columns."""
 
 import json
+import sys
 import textwrap
 from collections.abc import Iterable
-from contextlib import nullcontext
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text as Styled
 
-from .errors import in_options
-from .output import Stdout
-from .terminal import printable
+from .errors import ReaderGone
+from .terminal import in_options, printable
 
 _NARROWEST = 40
 
 
 def write_json(members: "dict[str, Any]") -> None:
     """Write a JSON object on a line."""
-    output = Stdout(nullcontext)
-    output.write(json.dumps(members) + "\n")
-    output.flush()
+    # The only control character that JSON lets through.
+    write(json.dumps(members).replace("\x7f", "\\u007f") + "\n")
+
+
+def write(text: str) -> None:
+    """Write *text* to stdout.
+
+    Raises:
+        ReaderGone: nobody reads it any more.
+    """
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:  # which click and rich would take for a reason to exit with 1
+        raise ReaderGone from None
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -83,4 +93,6 @@ class Report:
     def _print(self, *pieces: "tuple[str, str]") -> None:
         text = Styled.assemble(*pieces)
         text.rstrip()
-        self._console.print(text, soft_wrap=True)
+        with self._console.capture() as captured:
+            self._console.print(text, soft_wrap=True)
+        write(captured.get())

@@ -14,7 +14,7 @@ from ..waiting import Waker
 from . import nagios, options
 from .exits import Exit
 from .nagios import Thresholds
-from .report import Report, write_json
+from .report import Report, write, write_json
 from .target import Target
 
 PATIENCE = 3.0
@@ -106,7 +106,7 @@ def _as_plugin(found: Standing, entries: int, thresholds: Thresholds) -> int:
         numbers.insert(0, ("lag", found.seconds, "s", thresholds))
     if found.changes is not None:
         numbers.insert(0, ("changes", float(found.changes), "", thresholds))
-    click.echo(nagios.line(state, text, numbers))
+    write(nagios.line(state, text, numbers) + "\n")
     return state
 
 

@@ -108,10 +108,11 @@ def test_no_state(tmp_path: Path, subcommand: str) -> None:
     assert run(subcommand).code == 2
 
 
-def test_head(server: Slapd, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["dump", "dump --format json", "status", "verify", "doctor"])
+def test_head(server: Slapd, tmp_path: Path, words: str) -> None:
     fill(server, tmp_path)
     process = subprocess.Popen(
-        [*COMMAND, "dump", "-d", str(tmp_path), "--format", "json"],
+        [*COMMAND, *words.split(), "-d", str(tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
     )  # fmt: skip
     assert process.stdout is not None

@@ -63,7 +63,7 @@ def test_changes_are_left_for_the_program(server: Slapd, tmp_path: Path) -> None
         f"add     {person_dn(100)}",
         f"delete  {person_dn(2)}",
         f"modify  {person_dn(0)}",
-        f"rename  {person_dn(1)}",
+        f"rename  {person_dn(1)} -> uid=renamed,ou=people,{SUFFIX}",
     ]
 
 
