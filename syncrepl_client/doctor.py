@@ -11,9 +11,9 @@ from typing import Any, Optional
 
 import ldap
 
-from . import advice, checks, handshake, transport
+from . import advice, checks, handshake, transport, url
 from .connection import Connection
-from .credentials import Credentials
+from .credentials import Credentials, Password
 from .exceptions import ServerError
 from .findings import Finding, Findings, Verdict
 from .url import SearchUrl
@@ -28,35 +28,51 @@ _LOST = (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT)
 
 
 def examine(
-    url: SearchUrl,
-    credentials: Credentials,
-    *,
+    ldap_url: url.Urls,
     starttls: bool = False,
+    *,
     options: Optional[Mapping[int, Any]] = None,
+    password: Optional[Password] = None,
+    sasl_user: Optional[str] = None,
+    authzid: Optional[str] = None,
 ) -> Iterator[Finding]:
-    """Look at each server of *url*, one check after the other; yield what each finds.
+    """Return what is found at each server of a URL, one check after the other, as it is found.
+
+    The arguments are those of :class:`~syncrepl_client.Syncrepl`.  A server that does not accept
+    a connection within ten seconds, or does not answer within thirty, has failed.
 
     Args:
-        url: what is to be followed.
-        credentials: as whom.
-        starttls: whether to start TLS, or fail.
-        options: for ``set_option``, as those of ``Syncrepl``.
+        ldap_url: what is to be followed; of several servers each is looked at.
+        starttls: start TLS, or fail.
+        options: values for ``LDAPObject.set_option``.
+        password: for a simple bind or SCRAM, where the URL has none.
+        sasl_user: the user name of SCRAM.
+        authzid: with SASL, whom to act as.
 
     Raises:
-        ConfigurationError: an option can't be set, the filter is none, or there is no password.
-        Exception: what the password's source raised.
+        ConfigurationError: an argument can't be used; some are found to be so only when the
+            first finding is asked for.
+        Exception: what a function given as password raised, likewise.
     """
+    search = url.parse(ldap_url)
+    credentials = Credentials.choose(search, password, sasl_user, authzid)
     chosen = {
         ldap.OPT_NETWORK_TIMEOUT: REACH_SECONDS,
         ldap.OPT_TIMEOUT: checks.ANSWER_SECONDS,
         **(options or {}),
     }
+    return _findings(search.without_password(), credentials, starttls, chosen)
+
+
+def _findings(
+    search: SearchUrl, credentials: Credentials, starttls: bool, options: Mapping[int, Any]
+) -> Iterator[Finding]:
     waker = Waker()
     try:
-        for where in url.servers:
+        for where in search.servers:
             # No attributes: how an answer comes is looked at, not what is in it.
-            at = replace(url.at(where), attributes=("1.1",))
-            yield from _Visit(at, credentials, waker, starttls, chosen).findings()
+            at = replace(search.at(where), attributes=("1.1",))
+            yield from _Visit(at, credentials, waker, starttls, options).findings()
     finally:
         waker.close()
 
@@ -70,20 +86,20 @@ class _Visit:
 
     def __init__(
         self,
-        url: SearchUrl,
+        search: SearchUrl,
         credentials: Credentials,
         waker: Waker,
         starttls: bool,
         options: Mapping[int, Any],
     ) -> None:
-        self._url = url
+        self._url = search
         self._credentials = credentials
         self._waker = waker
         self._starttls = starttls
         self._options = options
-        self._encrypted = starttls or transport.is_tls(url.server)
+        self._encrypted = starttls or transport.is_tls(search.server)
         named = "..." if credentials.mechanism else credentials.bindname or ""
-        self._say = Findings(url.server, named)
+        self._say = Findings(search.server, named)
 
     def findings(self) -> Iterator[Finding]:
         with contextlib.suppress(_Lost), contextlib.ExitStack() as stack:

@@ -39,7 +39,12 @@ def command(target: Target, form: str) -> int:
     from ..doctor import examine
 
     findings = examine(
-        target.url, target.credentials, starttls=target.starttls, options=target.options
+        str(target.url),
+        target.starttls,
+        options=target.options,
+        password=target.password,
+        sasl_user=target.sasl_user,
+        authzid=target.authzid,
     )
     verdicts = _as_json(findings) if form == "json" else _as_text(findings)
     return Exit.FOUND if verdicts[Verdict.FAILURE] else Exit.DONE

@@ -11,8 +11,7 @@ from urllib.parse import quote
 import ldap
 import pytest
 
-from syncrepl_client import checks, doctor, exceptions, url
-from syncrepl_client.credentials import Credentials
+from syncrepl_client import checks, doctor, exceptions
 from syncrepl_client.doctor import Finding, Verdict
 from tests.conftest import missing_servers_skip
 from tests.servers import DS389, Slapd
@@ -23,16 +22,8 @@ PEOPLE = 300
 EVERYTHING = f"/{SUFFIX}??sub"
 
 
-def examine(
-    where: str,
-    *,
-    starttls: bool = False,
-    options: dict[int, Any] | None = None,
-    **credentials: Any,
-) -> list[Finding]:
-    search = url.parse(where)
-    chosen = Credentials.choose(search, **credentials)
-    return list(doctor.examine(search, chosen, starttls=starttls, options=options))
+def examine(where: str, **arguments: Any) -> list[Finding]:
+    return list(doctor.examine(where, **arguments))
 
 
 def verdicts(findings: list[Finding]) -> dict[str, Verdict]:
@@ -197,6 +188,13 @@ def test_a_filter_that_matches_nothing(plain: Slapd) -> None:
     findings = examine(f"{plain.url}{EVERYTHING}?(uid=nobody)")
     assert found(findings, "refresh").verdict is Verdict.WARNING
     assert found(findings, "refresh").found == "the answer is empty"
+
+
+def test_arguments_that_can_not_be_used() -> None:
+    with pytest.raises(exceptions.LDAPUrlError):
+        doctor.examine("http://here/dc=x")
+    with pytest.raises(exceptions.LDAPUrlError, match="without a password"):
+        doctor.examine(f"ldap://here{EVERYTHING}??bindname=cn=x")
 
 
 def test_a_filter_that_is_none(plain: Slapd) -> None:
