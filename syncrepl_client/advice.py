@@ -148,4 +148,13 @@ PAGES = Advice(
     "size.prtotal=unlimited in 'limits'; on 389-ds nsPagedSizeLimit)."
 )
 EMPTY = Advice("See whether the filter is right, and whether this user may read the entries.")
+WHO = Advice("Bind as a user who may read there; the server does not let this one.")
+LOOK_AT_LOG = Advice(
+    "Look on the server whether the overlay has olcSpSessionlog (slapd.conf: syncprov-sessionlog):",
+    ("slapcat -n 0 | grep -i sessionlog",),
+)
+LOOK_AT_CHANGELOG = Advice(
+    "Run this check as cn=Directory Manager, or look on the server for nsuniqueid:targetUniqueId:",
+    ("dsconf INSTANCE plugin retro-changelog show",),
+)
 AGAIN = Advice("Try again; the server's log may say more.")

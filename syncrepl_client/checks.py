@@ -12,7 +12,7 @@ import ldap
 from . import advice, csn, server, transport, trial, wire
 from .advice import Advice
 from .connection import Connection
-from .dialect import APACHEDS, DS389, OPENLDAP
+from .dialect import DS389, OPENLDAP, OTHER
 from .exceptions import PagingUnsupported, SyncUnsupported
 from .findings import Finding, Findings
 from .messages import Done, Entry
@@ -27,6 +27,10 @@ MOST_ENTRIES = 10_000
 PAGE = 500
 
 _LIMITS = (ldap.SIZELIMIT_EXCEEDED, ldap.ADMINLIMIT_EXCEEDED, ldap.TIMELIMIT_EXCEEDED)
+_NOT_YOU = (
+    ldap.STRONG_AUTH_REQUIRED, ldap.INAPPROPRIATE_AUTH, ldap.INSUFFICIENT_ACCESS,
+    ldap.UNWILLING_TO_PERFORM,  # slapd's "authentication required"
+)  # fmt: skip
 _TLS_VERSIONS = {0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
 
 
@@ -52,9 +56,6 @@ class Peer:
         syncs: whether a refresh could be begun.
     """
 
-    root_dse: server.Entry
-    facts: ServerFacts
-
     def __init__(
         self, connection: Connection, say: Findings, *, encrypted: bool, password: bool
     ) -> None:
@@ -64,6 +65,8 @@ class Peer:
         self.say = say
         self.encrypted = encrypted
         self.password = password
+        self.root_dse: server.Entry = {}
+        self.facts = ServerFacts(OTHER)
         self.syncs = False
 
     def read(self, name: str, attribute: str) -> "list[bytes]":
@@ -77,6 +80,13 @@ class Peer:
 def words(error: Exception) -> str:
     """Return what *error* says."""
     return transport.described(error) if isinstance(error, ldap.LDAPError) else str(error)
+
+
+def advice_for(error: Exception) -> Advice:
+    """Return what to do about an *error* that no check expects."""
+    if isinstance(error, ldap.CONFIDENTIALITY_REQUIRED):
+        return advice.CLEAR
+    return advice.WHO if isinstance(error, _NOT_YOU) else advice.AGAIN
 
 
 # --- the connection, and who we are
@@ -106,12 +116,16 @@ def tls(peer: Peer) -> Iterator[Finding]:
 
 def kind(peer: Peer) -> Iterator[Finding]:
     """Find out which kind of server this is."""
-    peer.root_dse = server.read_root_dse(peer.connection)
-    peer.facts = server.facts(peer.connection, peer.url, peer.root_dse)
+    try:
+        peer.root_dse = server.read_root_dse(peer.connection)
+        peer.facts = server.facts(peer.connection, peer.url, peer.root_dse)
+    except (*_NOT_YOU, ldap.CONFIDENTIALITY_REQUIRED) as error:
+        what = advice_for(error)
+        raise Hopeless(peer.say.failure("server", words(error), what)) from None
     dialect = peer.facts.dialect
     if not peer.root_dse:
         yield peer.say.failure("server", "its root DSE can't be read", advice.ROOT_DSE)
-    elif dialect in (OPENLDAP, DS389, APACHEDS):
+    elif dialect is not OTHER:
         version = peer.root_dse.get("vendorversion", [b""])[0].decode(errors="replace")
         yield peer.say.ok("server", " ".join(filter(None, (dialect.name, version))))
     else:
@@ -138,8 +152,11 @@ def base(peer: Peer) -> Iterator[Finding]:
     name = peer.url.base
     try:
         found = peer.connection.read(name, "(objectClass=*)", ["objectClass"])
-    except (ldap.NO_SUCH_OBJECT, ldap.REFERRAL, ldap.INSUFFICIENT_ACCESS) as error:
+    except (ldap.NO_SUCH_OBJECT, ldap.REFERRAL) as error:
         raise Hopeless(peer.say.failure("base", f"{name}: {words(error)}", advice.BASE)) from None
+    except (*_NOT_YOU, ldap.CONFIDENTIALITY_REQUIRED) as error:
+        said = f"{name}: {words(error)}"
+        raise Hopeless(peer.say.failure("base", said, advice_for(error))) from None
     if found:
         yield peer.say.ok("base", f"{name} is there")
     else:
@@ -203,20 +220,23 @@ def session_log(peer: Peer) -> Iterator[Finding]:
     csns = peer.read(suffix, "contextCSN")
     if not csns:
         yield peer.say.warning("contextCSN", f"that of {suffix} can't be read", advice.CONTEXT_CSN)
-        yield peer.say.unknown("session log", "can't be told without the contextCSN")
+        said = "can't be told without the contextCSN"
+        yield peer.say.unknown("session log", said, advice.LOOK_AT_LOG)
         return
     yield peer.say.ok("contextCSN", f"can be read at {suffix}")
     newest = max(csns)
     before = csn.just_before(newest)
     if before is None:
-        yield peer.say.unknown("session log", f"can't be told from {newest!r}")
+        said = f"can't be told from {newest!r}"
+        yield peer.say.unknown("session log", said, advice.LOOK_AT_LOG)
         return
     asked = b"rid=000,csn=" + b";".join(sorted([before, *(set(csns) - {newest})]))
     resumed = trial.resume(peer.connection, peer.facts, asked, ANSWER_SECONDS)
     if resumed is Resume.DELETES:
         yield peer.say.ok("session log", "there is one: a resume hears what was deleted")
     elif resumed is Resume.UNKNOWN:
-        yield peer.say.unknown("session log", "can't be told: no answer shows it")
+        said = "can't be told: no answer shows it"
+        yield peer.say.unknown("session log", said, advice.LOOK_AT_LOG)
     else:
         said = "none, or nothing in it since slapd was started: a resume hears what is still there"
         yield peer.say.warning("session log", said, advice.SESSION_LOG)
@@ -245,7 +265,7 @@ def _target_uuid(peer: Peer, last: int) -> Iterator[Finding]:
     name = f"changenumber={last},cn=changelog"
     if not peer.read(name, "changeNumber"):
         said = "can't be told by this user whether the change log names the UUIDs of deletes"
-        yield peer.say.unknown("deletes", said)
+        yield peer.say.unknown("deletes", said, advice.LOOK_AT_CHANGELOG)
     elif peer.read(name, "targetUniqueId"):
         yield peer.say.ok("deletes", "the change log names the UUID of each change")
     else:

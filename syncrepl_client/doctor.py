@@ -122,7 +122,7 @@ class _Visit:
             yield self._say.failure(subject, said, advice.AGAIN)
             raise _Lost from None
         except (ldap.LDAPError, ServerError) as error:
-            yield self._say.failure(subject, checks.words(error), advice.AGAIN)
+            yield self._say.failure(subject, checks.words(error), checks.advice_for(error))
 
     def _reach(self) -> Iterator[Finding]:
         if self._url.server.startswith("ldapi:"):

@@ -68,9 +68,9 @@ class Findings(NamedTuple):
         """Return that it makes no difference."""
         return self._finding(subject, Verdict.INAPPLICABLE, found, advice.NONE)
 
-    def unknown(self, subject: str, found: str) -> Finding:
-        """Return that it can't be told."""
-        return self._finding(subject, Verdict.UNKNOWN, found, advice.NONE)
+    def unknown(self, subject: str, found: str, what: Advice = advice.NONE) -> Finding:
+        """Return that it can't be told, and *what* is to be done to find out."""
+        return self._finding(subject, Verdict.UNKNOWN, found, what)
 
     def _finding(self, subject: str, verdict: Verdict, found: str, what: Advice) -> Finding:
         who = f'dn.exact="{self.bindname}"' if self.bindname else "anonymous"

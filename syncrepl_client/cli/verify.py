@@ -21,7 +21,7 @@ from .. import Syncrepl, SyncreplMode, dn
 from ..callbacks import BaseCallback
 from ..changes import Change
 from ..exceptions import StoreError, TooManyDeletes
-from ..store import Origin, read_store
+from ..store import Origin, file_name, read_store
 from ..verification import Difference, DifferenceKind
 from . import options
 from .exits import Exit
@@ -35,7 +35,6 @@ _STYLES = {
     DifferenceKind.DIFFERENT: "yellow",
     DifferenceKind.RESPELLED: "blue",
 }
-_LAST_NAME = "syncrepl.sqlite3"
 
 
 class CatchingUp(BaseCallback):
@@ -194,7 +193,7 @@ def _copy(data_path: str) -> "Iterator[tuple[str, Origin]]":
         raise StoreError(f"there is no room for a copy of the state: {error}") from error
     with directory as name:
         with read_store(data_path) as reader:
-            reader.copy(os.path.join(name, _LAST_NAME))
+            reader.copy(file_name(os.path.join(name, "")))
             origin = reader.origin
         yield os.path.join(name, ""), origin
 

@@ -159,7 +159,8 @@ def test_starttls_where_there_is_none(run_server: Callable[..., Any]) -> None:
 def test_whom_it_is_bound_as(plain: Slapd) -> None:
     who = f"{plain.url}{EVERYTHING}??bindname={quote(plain.root_dn, safe='=')}"
     assert found(examine(who, password=plain.root_pw), "bind").found == f"as dn:{plain.root_dn}"
-    wrong = examine(who, password="wrong")
+    wrong = examine(who, password="not-the-password")
+    assert "not-the-password" not in repr(wrong)
     assert failures(wrong) == ["bind"]
     assert "Invalid credentials" in wrong[-1].found
 
@@ -176,6 +177,23 @@ def test_the_bind_name_is_in_the_commands(run_server: Callable[..., Any]) -> Non
     assert csn.verdict is Verdict.WARNING
     assert f'by dn.exact="{person_dn(1)}" read' in csn.advice.commands[0]
     assert found(findings, "session log").verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("setting", "advice"), [("security ssf=64", "StartTLS"), ("require authc", "Bind as a user")]
+)
+def test_a_server_that_wants_more(
+    run_server: Callable[..., Any], setting: str, advice: str
+) -> None:
+    server = run_server(Slapd, tls=True, extra_config=setting)
+    findings = examine(f"{server.url}{EVERYTHING}")
+    assert failures(findings)
+    assert findings[-1].verdict is Verdict.FAILURE
+    assert advice in findings[-1].advice.text.replace("starttls", "StartTLS")
+    trusted = {ldap.OPT_X_TLS_CACERTFILE: server.ca_file}
+    who = f"{server.url}{EVERYTHING}??bindname={quote(server.root_dn, safe='=')}"
+    more = examine(who, password=server.root_pw, starttls=True, options=trusted)
+    assert failures(more) == []
 
 
 def test_a_base_that_is_not_there(plain: Slapd) -> None:
