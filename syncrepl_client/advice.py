@@ -120,7 +120,7 @@ LIMITS = {
             "dn: olcDatabase={1}mdb,cn=config",
             "changetype: modify",
             "add: olcLimits",
-            'olcLimits: dn.exact="BINDDN" size=unlimited time=unlimited',
+            'olcLimits: {0}dn.exact="BINDDN" size=unlimited time=unlimited',
             "EOF",
         ),
     ),

@@ -97,7 +97,7 @@ def tls(peer: Peer) -> Iterator[Finding]:
     say, where = peer.say, peer.url.server
     if not peer.encrypted:
         if transport.is_local(where):
-            yield say.inapplicable("TLS", "not used, and not needed: this machine is not left")
+            yield say.inapplicable("TLS", "not used; what is said does not leave this machine")
         elif peer.password:
             yield say.failure("TLS", "not used: the password is sent in clear", advice.CLEAR)
         else:
@@ -188,6 +188,8 @@ def control(peer: Peer) -> Iterator[Finding]:
 
 def refresh(peer: Peer) -> Iterator[Finding]:
     """Begin a refresh, and give it up when something has come."""
+    if server.lacks(peer.root_dse, wire.SYNC_REQUEST):
+        return  # that was told
     try:
         message = trial.first_message(peer.connection, peer.facts, ANSWER_SECONDS)
     except (SyncUnsupported, ldap.INSUFFICIENT_ACCESS):

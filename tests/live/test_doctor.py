@@ -106,7 +106,7 @@ def test_a_size_limit(run_server: Callable[..., Any]) -> None:
     assert "limits" in failures(findings)
     limits = found(findings, "limits")
     assert "after 50 entries: Size limit exceeded" in limits.found
-    assert "olcLimits: anonymous size=unlimited time=unlimited" in limits.advice.commands
+    assert "olcLimits: {0}anonymous size=unlimited time=unlimited" in limits.advice.commands
     assert found(findings, "pages").verdict is Verdict.WARNING
 
 
