@@ -114,7 +114,8 @@ FILTER = Advice(
 SOCKET = Advice("See that the server runs, and listens on that socket (slapd -h ldapi:///).")
 LIMITS = {
     "OpenLDAP": Advice(
-        "A refresh ends there too, half done. Lift the limits for this user:",
+        "A refresh ends there too, half done. Lift the limits for this user. (Where there were "
+        "other olcLimits, restart slapd: until then the first one that was there prevails.)",
         (
             "ldapmodify -Q -Y EXTERNAL -H ldapi:/// <<EOF",
             "dn: olcDatabase={1}mdb,cn=config",
