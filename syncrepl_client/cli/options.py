@@ -68,6 +68,7 @@ def data(*, required: bool, help: str = KEEP) -> Decorator:
         "-d",
         "--data",
         "data_path",
+        type=click.Path(),
         metavar="PATH",
         required=required,
         callback=_data_path,

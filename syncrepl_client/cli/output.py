@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Where changes are written to: stdout, for as long as somebody reads it."""
 
+import fcntl
 import os
 import select
 import sys
@@ -74,8 +75,10 @@ class Stdout:
         return self._stream.seekable()
 
     def tell(self) -> int:
-        """Return the position in the file."""
-        return self._stream.tell()
+        """Return the position in the file: at its end, where it is appended to."""
+        if fcntl.fcntl(self._descriptor, fcntl.F_GETFL) & os.O_APPEND:
+            return os.fstat(self._descriptor).st_size
+        return os.lseek(self._descriptor, 0, os.SEEK_CUR)
 
     def check_reader(self) -> None:
         """See that somebody still reads, as far as can be known without writing.

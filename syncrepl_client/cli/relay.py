@@ -8,7 +8,7 @@ from typing import Any, Callable
 from ldap import OPT_URI
 
 from ..callbacks import BaseCallback
-from ..changes import Change, Phase
+from ..changes import Change
 from ..messages import Attributes
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ class Relay(BaseCallback):
 
     Attributes:
         heard: how many changes there were, committed or not.
-        refreshing: whether a refresh goes on.
+        connected: whether there is a connection.
     """
 
     def __init__(
@@ -38,24 +38,23 @@ class Relay(BaseCallback):
         """
         self._callbacks = callbacks
         self.heard = 0
-        self.refreshing = False
+        self.connected = False
         self._tick = tick
         self._quiet = only_new
         self._done = False
 
     def bind_complete(self, ldap: Any) -> None:
-        """Note that a refresh begins."""
+        """Note that there is a connection."""
         logger.info("connected to %s", ldap.get_option(OPT_URI))
-        self.refreshing = True
+        self.connected = True
 
     def disconnected(self, error: Exception) -> None:
-        """Note that it came to nothing."""
-        self.refreshing = False
+        """Note that there is none."""
+        self.connected = False
 
     def dispatch(self, change: Change) -> None:
         """Hand it on."""
         self.heard += 1
-        self.refreshing = change.phase is not Phase.PERSIST
         self._tick()
         if not self._quiet:
             self._each(lambda callback: callback.dispatch(change))
@@ -63,7 +62,6 @@ class Relay(BaseCallback):
     def refresh_done(self, items: Mapping[str, Attributes]) -> None:
         """Hand it on."""
         self._done = True
-        self.refreshing = False
         self._each(lambda callback: callback.refresh_done(items))
 
     def before_commit(self) -> None:

@@ -15,7 +15,7 @@ from .. import JSONLinesCallback, LDIFCallback, RetryCallback, Syncrepl, Syncrep
 from ..callbacks import BaseCallback
 from ..differences import OPERATIONAL
 from ..stats import Stats
-from ..store import Store, open_store
+from ..store import open_store
 from . import execute, options, parameters, terminal
 from .counting import CountingNamed
 from .errors import Interrupted
@@ -178,9 +178,9 @@ def _watch(how: Manner, arguments: dict[str, Any]) -> None:
         progress.before = output.flush
         handlers = _handlers(how, output, stopping.asked)
         relay = Relay(handlers, progress.tick, only_new=how.new)
-        if progress.wanted:
-            arguments["store"] = _counted(arguments, progress, relay, stack)
+        named = _counted(arguments, stack) if progress.wanted else None
         client = stack.enter_context(Syncrepl(callback=relay, **arguments))
+        progress.look = lambda: _seen(client, relay, named)
         stopping.client = client
         for _ in _follow(client, how, stopping, progress):
             progress.tick()
@@ -211,18 +211,20 @@ def _follow(
         return
 
 
-def _counted(
-    arguments: dict[str, Any], progress: RefreshProgress, relay: Relay, stack: ExitStack
-) -> Union[str, Store]:
-    """Return the store to use, in which the progress sees how far a refresh is."""
+def _counted(arguments: dict[str, Any], stack: ExitStack) -> Optional[CountingNamed]:
+    """Have the store that is kept count what a refresh names; return the counter."""
     if arguments["store"] == "memory":
-        progress.look = lambda: Seen(relay.refreshing, relay.heard, None, 0)
-        return "memory"
-    store = open_store("sqlite", arguments["data_path"])
+        return None
+    store = arguments["store"] = open_store("sqlite", arguments["data_path"])
     stack.callback(store.close)
-    named = CountingNamed(store)
-    progress.look = lambda: Seen(relay.refreshing, relay.heard, named.count, named.expected)
-    return store
+    return CountingNamed(store)
+
+
+def _seen(client: Syncrepl, relay: Relay, named: Optional[CountingNamed]) -> Seen:
+    refreshing = relay.connected and not client.refreshed
+    if named is None:
+        return Seen(refreshing, relay.heard, None, 0)
+    return Seen(refreshing, relay.heard, named.count, named.expected)
 
 
 @contextmanager

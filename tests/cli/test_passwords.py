@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Callable
 
 import pytest
 
 from tests.cli.commands import run, running, terminal
+from tests.conftest import missing_servers_skip
+from tests.live.test_client_scram import CONFIG, PLUGINS, SECRET
 from tests.servers import Slapd
-from tests.servers.people import SUFFIX
+from tests.servers.people import SUFFIX, person, person_dn, uid
+from tests.servers.process import find_path
 
 READER = f"cn=reader,{SUFFIX}"
 WORD = "secret"
@@ -116,6 +120,26 @@ def test_tls(server: Slapd, file: str) -> None:
     assert "signed by an authority in --cacert" in refused.err
     where = ("-H", server.ldaps_url, "-b", SUFFIX, "-s", "base")
     assert run("watch", "--once", *where, *trust).code == 0
+
+
+def test_scram(run_server: Callable[..., Any]) -> None:
+    with missing_servers_skip():
+        find_path(PLUGINS, "libsasl2-modules")
+    server = run_server(Slapd, extra_config=CONFIG)
+    with server.connected() as admin:
+        for number in (1, 2):
+            attrs = {**person(number), "userPassword": [SECRET.encode()]}
+            if number == 1:
+                attrs["authzTo"] = [f"dn:{person_dn(2)}".encode()]
+            admin.add_s(person_dn(number), list(attrs.items()))
+    where = ("watch", "--once", "--brief", "-H", server.url, "-b", SUFFIX, "-s", "base")
+    user = ("-Y", "scram-sha-256", "-U", uid(1))
+    env = {"SYNCREPL_PASSWORD": SECRET}
+    assert run(*where, *user, env=env).code == 0
+    assert run(*where, *user, "-X", f"dn:{person_dn(2)}", env=env).code == 0
+    refused = run(*where, *user, "-X", f"dn:{person_dn(3)}", env=env)
+    assert (refused.code, refused.out) == (3, "")
+    assert run(*where, *user, env={"SYNCREPL_PASSWORD": "wrong"}).code == 3
 
 
 def test_external(server: Slapd) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import ldap
 import ldif
 
-from tests.cli.commands import Running, run, running
+from tests.cli.commands import COMMAND, Running, environment, run, running
 from tests.cli.conftest import PEOPLE
 from tests.servers import Slapd
 from tests.servers.people import SUFFIX, person, person_dn
@@ -166,6 +167,20 @@ def test_ldif(server: Slapd, tmp_path: Path) -> None:
         parser = Records(file)
         parser.parse_change_records()
     assert parser.all_modify_changes[0][0] == person_dn(0)
+
+
+def test_ldif_may_be_appended_to(server: Slapd, tmp_path: Path) -> None:
+    arguments = ("watch", "--once", "--format", "ldif", "--data", f"{tmp_path}/state-")
+    for turn in range(2):
+        with (tmp_path / "all.ldif").open("ab") as file:
+            file.seek(0)  # as it is after a shell's >>
+            follow = [*COMMAND, *arguments, url(server)]
+            assert subprocess.run(follow, env=environment(), stdout=file).returncode == 0
+        if turn == 0:
+            change_all(server)
+    text = (tmp_path / "all.ldif").read_text()
+    assert text.count("changetype: ") == PEOPLE + 4
+    assert text.count("version: 1\n") == 1
 
 
 def test_operational_attributes_are_shown_where_that_is_asked_for(server: Slapd) -> None:
