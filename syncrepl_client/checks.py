@@ -255,6 +255,7 @@ def changelog(peer: Peer) -> Iterator[Finding]:
         yield peer.say.warning("change log", said, advice.CHANGELOG)
     else:
         yield peer.say.ok("change log", f"changes {first} to {last}")
+    if last is not None:
         yield from _target_uuid(peer, last)
     if facts.epoch is None:
         yield peer.say.warning("cn=monitor", "its startTime can't be read", advice.MONITOR)
