@@ -126,7 +126,7 @@ def _write(found: Standing, stored: Stored) -> None:
     for mark in found.marks:
         report.row(f"server id {mark.sid}", _mark(mark))
     if found.doubt is not None:
-        report.row("next start", f"without a cookie: {found.doubt}")
+        report.row("next start", f"without a cookie, if bound as here: {found.doubt}")
     report.line("")
     style = "green" if found.in_step and not found.ahead else "bold yellow"
     report.row("result", nagios.words(found), style=style)

@@ -119,15 +119,16 @@ class StoreReader:
         """Write a store with the same content at *path*, with all that is in the database.
 
         Raises:
-            StoreError: it can't be written, or this one not be read.
+            StoreError: there is a file, it can't be written, or this one not be read.
         """
         try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             with closing(sqlite3.connect(path)) as target:
                 # In steps, so that signals are heard in between.
                 self._database.connection.backup(
                     target, pages=_PAGES_AT_ONCE, progress=lambda *_: None
                 )
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"the data store {self.path!r} can't be copied to {path!r}: {error}"
             ) from error

@@ -118,6 +118,9 @@ def test_a_copy(sqlite_place: Place, tmp_path: Path) -> None:
         reader.copy(str(there / "syncrepl.sqlite3"))
         with pytest.raises(StoreError, match="can't be copied"):
             reader.copy(str(there / "nowhere" / "syncrepl.sqlite3"))
+        with pytest.raises(StoreError, match="File exists"):
+            reader.copy(str(there / "syncrepl.sqlite3"))
+    assert stat.S_IMODE((there / "syncrepl.sqlite3").stat().st_mode) == 0o600
     copy = SQLiteStore(str(there / "syncrepl.sqlite3"))
     assert (len(copy), copy.origin.cookie) == (len(TREE), b"c")
     copy.close()
