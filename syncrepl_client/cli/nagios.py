@@ -38,6 +38,22 @@ Number = tuple[str, float, str, Optional[Thresholds]]
 class PluginCommand(click.Command):
     """A command whose errors too are a line and a code for Nagios, where --nagios is given."""
 
+    def make_context(
+        self,
+        info_name: Optional[str],
+        args: "list[str]",
+        parent: Optional[click.Context] = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Parse the arguments."""
+        wanted = "--nagios" in args
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.ClickException as error:
+            if not wanted:
+                raise
+            raise click.exceptions.Exit(_unknown(error.format_message())) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run it."""
         if not ctx.params.get("nagios"):
@@ -45,11 +61,14 @@ class PluginCommand(click.Command):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            said = error.format_message()
+            return _unknown(error.format_message())
         except (*EXPECTED, OSError) as error:
-            said = one_line(error)
-        write(line(State.UNKNOWN, said, ()) + "\n")
-        return State.UNKNOWN
+            return _unknown(one_line(error))
+
+
+def _unknown(said: str) -> State:
+    write(line(State.UNKNOWN, said, ()) + "\n")
+    return State.UNKNOWN
 
 
 def line(state: State, text: str, numbers: Sequence[Number]) -> str:

@@ -7,6 +7,7 @@ changes would count as told, and the program that owns it would never hear of th
 client works on a copy, which is thrown away.
 """
 
+import logging
 import math
 import os
 import signal
@@ -27,6 +28,8 @@ from . import options
 from .exits import Exit
 from .report import Report, counted, write_json
 from .target import Target
+
+logger = logging.getLogger(__name__)
 
 _DOUBTS = ("the stored cookie is not used: ", "starting over without a cookie: ")
 _STYLES = {
@@ -158,8 +161,10 @@ def _unexplained(
 @contextmanager
 def _caught_up(callback: CatchingUp, arguments: "dict[str, Any]") -> "Iterator[Syncrepl]":
     try:
+        logger.info("catching up with the directory, in the copy")
         with Syncrepl(callback=callback, **arguments) as client:
             client.run()
+            logger.info("told of %d changes; comparing", callback.changes)
             yield client
     except TooManyDeletes as error:
         raise TooManyDeletes(
@@ -192,6 +197,7 @@ def _copy(data_path: str) -> "Iterator[tuple[str, Origin]]":
     except OSError as error:
         raise StoreError(f"there is no room for a copy of the state: {error}") from error
     with directory as name:
+        logger.info("copying the state to %s", name)
         with read_store(data_path) as reader:
             reader.copy(file_name(os.path.join(name, "")))
             origin = reader.origin

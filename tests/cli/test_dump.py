@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.commands import COMMAND, environment, run, running
 from tests.cli.conftest import PEOPLE
-from tests.cli.states import everything, fill, fingerprint
+from tests.cli.states import everything, fill, fingerprint, spoil
 from tests.cli.test_watch import EVIL
 from tests.servers import Slapd
 from tests.servers.people import SUFFIX, person, person_dn
@@ -106,6 +106,16 @@ def test_no_state(tmp_path: Path, subcommand: str) -> None:
     assert done.err.startswith("syncrepl-client: error: there is no data store")
     assert list(tmp_path.iterdir()) == []
     assert run(subcommand).code == 2
+
+
+def test_a_damaged_entry(server: Slapd, tmp_path: Path) -> None:
+    """What comes before it is written, and the code says that something is missing."""
+    fill(server, tmp_path)
+    spoil(tmp_path, "UPDATE syncrepl_entry SET attrs = X'5b00' WHERE dn LIKE 'uid=u0000003%'")
+    done = run("dump", "-d", str(tmp_path), "--format", "json")
+    assert done.code == 4
+    assert done.err.startswith("syncrepl-client: error: the attributes of an entry in the store")
+    assert json.loads(done.out.splitlines()[-1])["dn"] == person_dn(2)
 
 
 @pytest.mark.parametrize("words", ["dump", "dump --format json", "status", "verify", "doctor"])

@@ -125,6 +125,16 @@ def test_no_state(tmp_path: Path, more: tuple[str, ...], code: int) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [["--bogus"], ["-w", "many"], ["-W", "-y", __file__]])
+def test_nagios_hears_of_a_wrong_command_line(tmp_path: Path, words: list[str]) -> None:
+    """Code 2 would be CRITICAL."""
+    assert status(tmp_path, *words).code == 2
+    done = status(tmp_path, "--nagios", *words)
+    assert (done.code, done.err) == (3, "")
+    assert done.out.startswith("SYNCREPL UNKNOWN - ")
+    assert done.out.count("\n") == 1
+
+
 def test_389_ds(ds389: DS389, tmp_path: Path) -> None:
     ds389.reset()
     fill(ds389, tmp_path)
