@@ -12,6 +12,7 @@ retro changelog.
 
 import calendar
 import re
+from collections.abc import Iterable
 from typing import Optional
 
 _OF_389DS = re.compile(rb"[^#]*:\w+#.*#([0-9]{1,20})", re.DOTALL)
@@ -38,8 +39,8 @@ def merge(old: Optional[bytes], new: bytes) -> bytes:
     if not fields:
         return new
     old_fields = _fields(old) if old is not None else {}
-    csns = _by_sid(old_fields.get(b"csn", b""))
-    for sid, csn in _by_sid(fields.get(b"csn", b"")).items():
+    csns = _csns(old_fields)
+    for sid, csn in _csns(fields).items():
         csns[sid] = max(csn, csns.get(sid, b""))
     parts: list[bytes] = [b"rid=" + fields.get(b"rid", old_fields.get(b"rid", b"000"))]
     if csns:
@@ -65,8 +66,7 @@ def later(new: bytes, old: bytes) -> Optional[bytes]:
 
 def newest_time(cookie: Optional[bytes]) -> Optional[float]:
     """Return when the newest change that a cookie of OpenLDAP covers was made, in Unix time."""
-    csns = _by_sid(_fields(cookie or b"").get(b"csn", b"")).values()
-    times = [found for found in map(_time_of, csns) if found is not None]
+    times = [found for found in map(_time_of, csns(cookie or b"").values()) if found is not None]
     return max(times, default=None)
 
 
@@ -88,10 +88,19 @@ def _fields(cookie: bytes) -> dict[bytes, bytes]:
     return fields
 
 
-def _by_sid(csns: bytes) -> dict[bytes, bytes]:
-    """Take ``TIME#COUNT#SID#MOD;...`` apart by server id."""
+def csns(cookie: bytes) -> dict[bytes, bytes]:
+    """Return the CSNs in a cookie of OpenLDAP's by server id; none if it is not of that form."""
+    return _csns(_fields(cookie))
+
+
+def _csns(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    return by_sid(fields.get(b"csn", b"").split(b";"))
+
+
+def by_sid(csns: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Return the newest of *csns*, each ``TIME#COUNT#SID#MOD``, of each server id."""
     newest: dict[bytes, bytes] = {}
-    for csn in filter(None, csns.split(b";")):
+    for csn in filter(None, csns):
         parts = csn.split(b"#")
         sid = parts[2] if len(parts) == 4 else b""
         newest[sid] = max(csn, newest.get(sid, b""))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether an ``ldaps:`` server answers a TLS handshake, seen before libldap goes there.
+"""Whether a server is there, and answers a TLS handshake, seen before libldap goes there.
 
 Built on GnuTLS (Debian, Ubuntu), libldap ignores its time limits in a handshake: at a server
 that takes the connection and stays silent it keeps a core busy for good, and nothing can
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import ldap
 
-_PORT = 636
+_PORTS = {"ldap": 389, "ldaps": 636}
 _MOST_OCTETS = 65536
 
 
@@ -41,8 +41,7 @@ def check(server: str, seconds: Optional[float]) -> None:
     if seconds is not None and seconds <= 0:
         return  # nobody answers in no time
     try:
-        parts = urlsplit(server)
-        host, port = parts.hostname or "localhost", parts.port or _PORT
+        host, port = _address(server)
         hello = _client_hello(host)
         with socket.create_connection((host, port), seconds) as connection:
             _expect_answer(connection, hello, server)
@@ -57,6 +56,33 @@ def check(server: str, seconds: Optional[float]) -> None:
         ) from None
     except (OSError, ValueError):
         return
+
+
+def reach(server: str, seconds: float) -> None:
+    """See that somebody listens where *server* is said to be, on a network.
+
+    libldap has no words for a name that nobody knows, and the wrong ones for a closed port.
+
+    Args:
+        server: an ``ldap:`` or ``ldaps:`` URL, as ``ldap.initialize`` takes it.
+        seconds: how long it may take to be connected.
+
+    Raises:
+        ldap.SERVER_DOWN: nobody does; the ``info`` says why.
+    """
+    try:
+        host, port = _address(server)
+        socket.create_connection((host, port), seconds).close()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise ldap.SERVER_DOWN(
+            {"desc": "Can't contact LDAP server", "info": why or str(error)}
+        ) from (error)
+
+
+def _address(server: str) -> "tuple[str, int]":
+    parts = urlsplit(server)
+    return parts.hostname or "localhost", parts.port or _PORTS.get(parts.scheme, 389)
 
 
 def _expect_answer(connection: socket.socket, hello: bytes, server: str) -> None:

@@ -68,20 +68,20 @@ def to_json(change: Change, *, leave_out: Collection[str] = ()) -> dict[str, Any
     if kind is ChangeKind.RENAME:
         members["old_dn"] = old_dn
     attrs = without((old if kind is ChangeKind.DELETE else new) or {}, leave_out)
-    members["attributes"] = {name: _values(name, values) for name, values in attrs.items()}
+    members["attributes"] = {name: json_values(name, values) for name, values in attrs.items()}
     if kind in (ChangeKind.MODIFY, ChangeKind.RENAME):
         members["differences"] = {
             each.name: {
                 "kind": each.kind.value,
-                "added": _values(each.name, each.added),
-                "removed": _values(each.name, each.removed),
+                "added": json_values(each.name, each.added),
+                "removed": json_values(each.name, each.removed),
             }
             for each in diff(old, new, leave_out=leave_out)
         }
     return members
 
 
-def _values(name: str, values: Collection[bytes]) -> _Values:
+def json_values(name: str, values: Collection[bytes]) -> _Values:
     """Return *values* as text; as base64 what is no text, or is not meant to be."""
     binary = is_binary(name)
     return [_base64(value) if binary else _text(value) for value in values]

@@ -13,11 +13,11 @@ from typing import IO, Any, Optional
 import ldap
 import ldap.dn
 import ldap.modlist
-import ldif
 
 from . import attributes, dn
 from .callbacks import BaseCallback
 from .changes import Change, ChangeKind
+from .content import SafeLDIFWriter
 from .differences import OPERATIONAL, diff, without
 from .messages import Attributes
 from .streams import Output
@@ -133,13 +133,8 @@ class _Rename:
             self.lines.append(("newsuperior", superior))
 
 
-class _Writer(ldif.LDIFWriter):
-    """python-ldap's, which knows no renames, and which writes control characters as they are."""
-
-    def _needs_base64_encoding(self, attr_type: str, attr_value: bytes) -> bool:
-        # RFC 2849 allows them, but parsers strip them off as white space, and terminals obey.
-        controls = min(attr_value, default=32) < 32 or 127 in attr_value
-        return controls or super()._needs_base64_encoding(attr_type, attr_value)
+class _Writer(SafeLDIFWriter):
+    """Knows renames, as python-ldap's does not."""
 
     def unparse_rename(self, name: str, rename: _Rename) -> None:
         for key, value in [("dn", name), *rename.lines]:

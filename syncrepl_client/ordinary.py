@@ -6,7 +6,7 @@ is read in pages (RFC 2696).  References are left out: without ManageDsaIT they 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Optional
 
 import ldap
@@ -28,7 +28,7 @@ class OrdinarySearch:
         """Take *session* over."""
         self._session = session
 
-    def pages(self, size: int) -> Iterator[wire.Found]:
+    def pages(self, size: int) -> Generator[wire.Found, None, None]:
         """Yield the entries that the URL's search finds; *size* of them share a page.
 
         Raises:

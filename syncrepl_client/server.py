@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 
 import ldap
 
-from . import dialect, wire
+from . import dialect, dn, wire
 from .dialect import Dialect
 from .exceptions import SyncUnsupported
 from .session import Session
@@ -63,14 +63,40 @@ def probe(session: Session, url: SearchUrl) -> ServerFacts:
         SyncUnsupported: the server doesn't know RFC 4533.
         ldap.LDAPError: the connection is lost, or there was no answer in time.
     """
-    root_dse = _read_entry(session, "", _ROOT_DSE)
-    controls = root_dse.get("supportedcontrol", [])
-    if controls and wire.SYNC_REQUEST.encode() not in controls:
+    root_dse = read_root_dse(session)
+    if lacks(root_dse, wire.SYNC_REQUEST):
         raise SyncUnsupported(
             f"the server at {url.server} has no content synchronization (RFC 4533): on "
             "OpenLDAP, load and add the overlay syncprov; on 389-ds, enable the plug-ins "
             "'Retro Changelog' and 'Content Synchronization'"
         )
+    return facts(session, url, root_dse)
+
+
+def read_root_dse(session: Session) -> Entry:
+    """Return what is asked of the root DSE; nothing if it may not be read."""
+    return read_entry(session, "", _ROOT_DSE)
+
+
+def lacks(root_dse: Entry, control: str) -> bool:
+    """Say whether the *root_dse* lists controls, and not this one."""
+    controls = root_dse.get("supportedcontrol", [])
+    return bool(controls) and control.encode() not in controls
+
+
+def suffix_of(base: str, root_dse: Entry) -> str:
+    """Return the naming context that *base* lies in, or else *base* itself."""
+    names = [name.decode(errors="replace") for name in root_dse.get("namingcontexts", [])]
+    above = [name for name in names if name and dn.key(base).startswith(dn.key(name))]
+    return max(above, key=len, default=base)
+
+
+def facts(session: Session, url: SearchUrl, root_dse: Entry) -> ServerFacts:
+    """Return the facts about the server whose *root_dse* this is.
+
+    Raises:
+        ldap.LDAPError: the connection is lost, or there was no answer in time.
+    """
     kind = dialect.detect(root_dse)
     extensions = root_dse.get("supportedextension", [])
     needs_names = kind.resume_ignores_selection and bool(url.attributes)
@@ -87,10 +113,10 @@ def probe(session: Session, url: SearchUrl) -> ServerFacts:
 
 def last_change(session: Session) -> Optional[int]:
     """Return the number of the last change in the server's changelog, if it says that now."""
-    return _number(_read_entry(session, "", ("lastChangeNumber",)), "lastchangenumber")
+    return _number(read_entry(session, "", ("lastChangeNumber",)), "lastchangenumber")
 
 
-def _read_entry(session: Session, name: str, attributes: Sequence[str]) -> Entry:
+def read_entry(session: Session, name: str, attributes: Sequence[str]) -> Entry:
     """Return these *attributes* of an entry; none if it may not be read."""
     try:
         return session.read(name, "(objectClass=*)", attributes)
@@ -128,7 +154,7 @@ def _operational_names(session: Session, root_dse: Entry) -> "frozenset[str]":
 
 
 def _epoch(session: Session) -> Optional[str]:
-    values = _read_entry(session, "cn=monitor", ("startTime",)).get("starttime", [])
+    values = read_entry(session, "cn=monitor", ("startTime",)).get("starttime", [])
     return values[0].decode(errors="backslashreplace") if values else None
 
 

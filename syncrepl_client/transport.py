@@ -123,6 +123,11 @@ def warn_of_risks(
 
 # --- errors that say more
 
+CERTIFICATE_HINT = (
+    "is the server's certificate made out for this host, valid, and signed by an authority in "
+    "OPT_X_TLS_CACERTFILE or the system's list? Does it speak TLS 1.2 or later?"
+)
+
 
 def is_explained(error: ldap.LDAPError) -> bool:
     """Whether *error* was raised here, with words of ours, and not by libldap."""
@@ -156,11 +161,7 @@ def hint_at_certificate(error: ldap.LDAPError) -> None:
     """Say what libldap does not: that the trouble may be the certificate."""
     details = details_of(error)
     if details.get("errno") not in _UNREACHABLE:
-        details["info"] = (
-            f"{details.get('info', 'TLS failed')}; is the server's certificate made out for this "
-            "host, valid, and signed by an authority in OPT_X_TLS_CACERTFILE or the system's list? "
-            "Does it speak TLS 1.2 or later?"
-        )
+        details["info"] = f"{details.get('info', 'TLS failed')}; {CERTIFICATE_HINT}"
 
 
 def hint_at_mechanism(error: ldap.LDAPError, mechanism: str, server: str) -> None:
@@ -196,12 +197,13 @@ def most_telling(failures: Sequence[tuple[str, ldap.LDAPError]]) -> ldap.LDAPErr
     refusals = [error for error in errors if isinstance(error, ldap.INVALID_CREDENTIALS)]
     chosen = (refusals or answers or errors)[-1]
     if len(failures) > 1:
-        said = "; ".join(f"{server} said: {_described(error)}" for server, error in failures)
+        said = "; ".join(f"{server} said: {described(error)}" for server, error in failures)
         details_of(chosen)["info"] = f"none of {len(failures)} servers let us in: {said}"
     return chosen
 
 
-def _described(error: ldap.LDAPError) -> str:
+def described(error: ldap.LDAPError) -> str:
+    """Return what *error* says, in words."""
     details = details_of(error)
     words = [str(details[name]) for name in ("desc", "info") if details.get(name)]
     return ", ".join(words) or type(error).__name__

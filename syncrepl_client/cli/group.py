@@ -8,6 +8,11 @@ import click
 
 COMMANDS = {
     "watch": "Show each change of a directory as it happens.",
+    "doctor": "See whether a server can be followed, and what to do if not.",
+    "status": "Say how far a state is behind its server.",
+    "dump": "Write the entries of a state as LDIF or JSON.",
+    "verify": "Compare a state with the directory, entry by entry.",
+    "reconcile": "Have the program's next start compare everything.",
 }
 """The subcommands, in the order of the help, with what each does.
 

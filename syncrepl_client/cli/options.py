@@ -53,11 +53,16 @@ def _data_path(ctx: click.Context, param: click.Parameter, value: Optional[str])
     return value
 
 
-def data(*, required: bool) -> Decorator:
+KEEP = "Keep the state in that directory, which exists, or in files whose names begin with PATH."
+LOOK = "The state: a directory, or what the names of its files begin with."
+
+
+def data(*, required: bool, help: str = KEEP) -> Decorator:
     """Give a command the option --data: its argument *data_path* is the ``data_path`` of Syncrepl.
 
     Args:
         required: whether the command does nothing without.
+        help: what it is for.
     """
     return click.option(
         "-d",
@@ -67,8 +72,7 @@ def data(*, required: bool) -> Decorator:
         metavar="PATH",
         required=required,
         callback=_data_path,
-        help="Keep the state in that directory, which exists, or in files whose names begin with "
-        "PATH.",
+        help=help,
     )
 
 
@@ -83,7 +87,7 @@ def verbose(command: Function) -> Function:
     return _VERBOSE(wrapper)
 
 
-def search(*, data_required: bool) -> Decorator:
+def search(*, data_required: bool, data_help: str = KEEP) -> Decorator:
     """Give a command all that says what to follow, and --verbose.
 
     Its argument *target* is a :class:`.target.Target`.  A combination that can't be is a
@@ -91,6 +95,7 @@ def search(*, data_required: bool) -> Decorator:
 
     Args:
         data_required: whether the command does nothing without --data.
+        data_help: what --data is for.
     """
 
     def decorate(command: Function) -> Function:
@@ -107,7 +112,7 @@ def search(*, data_required: bool) -> Decorator:
                 raise ConnectionFailed(f"{servers}: {one_line(error)}{hint}") from error
 
         decorated = verbose(wrapper)
-        for option in (*reversed(_CONNECTION), data(required=data_required)):
+        for option in (*reversed(_CONNECTION), data(required=data_required, help=data_help)):
             decorated = option(decorated)
         return click.argument("words", nargs=-1, metavar="[URL | FILTER [ATTRS]...]")(decorated)
 

@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Optional
 
@@ -16,10 +15,12 @@ import ldap
 import ldapurl
 
 from .. import dn, url
-from ..credentials import Password, PasswordFile, PasswordVariable
+from ..credentials import Credentials, Password, PasswordFile, PasswordVariable
 from ..exceptions import ConfigurationError
-from ..store import open_store
+from ..opener import Opener
+from ..store import file_name, read_store
 from ..url import SearchUrl
+from ..waiting import Waker
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,19 @@ class Target:
     authzid: Optional[str] = None
     starttls: bool = False
     options: Mapping[int, Any] = field(default_factory=dict)
+
+    def opener(self, waker: Waker) -> Opener:
+        """Return what makes connections to the servers.
+
+        Raises:
+            ConfigurationError: bind name and password don't go together.
+        """
+        return Opener(self.url, self.credentials, waker, self.starttls, self.options)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Whom to bind as."""
+        return Credentials.choose(self.url, self.password, self.sasl_user, self.authzid)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -207,8 +221,10 @@ def _at(uri: str) -> dict[str, Any]:
 
 
 def _stored(data_path: str) -> Optional[SearchUrl]:
-    with closing(open_store("sqlite", data_path)) as store:
-        stored = store.origin.url if store.exists else None
+    if not os.path.lexists(file_name(data_path)):
+        return None
+    with read_store(data_path) as reader:  # it may be in use
+        stored = reader.origin.url
     return None if stored is None else url.parse(stored)
 
 

@@ -15,6 +15,7 @@ from typing import (
     Any,
     NamedTuple,
     Optional,
+    Protocol,
 )
 
 from .. import attributes, dn
@@ -175,10 +176,23 @@ class Store(ABC):
         """Remove an entry, in the open transaction."""
 
 
+class Readable(Protocol):
+    """What can be looked into by DN."""
+
+    def at(self, key: bytes) -> Optional[Record]:
+        """Return the entry with that key."""
+
+    def live(self) -> Iterator[Record]:
+        """Yield the live entries, in order of key."""
+
+    def __len__(self) -> int:
+        """Return the number of live entries."""
+
+
 class Items(Mapping[str, Attributes]):
     """The live entries of a store by DN."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Readable) -> None:
         """Show *store*."""
         self._store = store
 

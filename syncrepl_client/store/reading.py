@@ -6,20 +6,22 @@ Readers of a database in WAL mode are in nobody's way, and see one commit all th
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from types import TracebackType
 from typing import Optional
 
 from .. import dn
 from ..exceptions import StoreError, StoreInvalid, StorePathError
+from ..messages import Attributes
 from ..view import Record
-from .base import Origin
+from .base import Items, Origin
 from .database import Database
 from .locking import require_files
-from .schema import DEFENCES, check_database, origin_columns, origin_of
+from .schema import DEFENCES, check_database, origin_columns, origin_of, record_of
 from .sqlite import BESIDE
 
+_ENTRY = "uuid, key, dn, attrs FROM syncrepl_entry"
 _PAGES_AT_ONCE = 4096
 
 
@@ -90,6 +92,19 @@ class StoreReader:
         sql = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
         return self._database.number(sql, (dn.FIRST_NOT_LIVE,))
 
+    def at(self, key: bytes) -> Optional[Record]:
+        """Return the entry with that key.
+
+        Raises:
+            StoreError: the store can't be read, or is damaged.
+        """
+        row = self._database.row(f"SELECT {_ENTRY} WHERE key = ?", (key,))
+        return None if row is None else record_of(row)
+
+    def items(self) -> Mapping[str, Attributes]:
+        """Return a read-only mapping of DN to attributes; it reads as it goes."""
+        return Items(self)
+
     def live(self) -> Iterator[Record]:
         """Yield the live entries as it reads them, parents before children.
 
@@ -97,23 +112,23 @@ class StoreReader:
             StoreError: the store can't be read, or is damaged.
         """
         return self._database.records(
-            "SELECT uuid, key, dn, attrs FROM syncrepl_entry WHERE key < ? ORDER BY key",
-            (dn.FIRST_NOT_LIVE,),
+            f"SELECT {_ENTRY} WHERE key < ? ORDER BY key", (dn.FIRST_NOT_LIVE,)
         )
 
     def copy(self, path: str) -> None:
         """Write a store with the same content at *path*, with all that is in the database.
 
         Raises:
-            StoreError: it can't be written, or this one not be read.
+            StoreError: there is a file, it can't be written, or this one not be read.
         """
         try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             with closing(sqlite3.connect(path)) as target:
                 # In steps, so that signals are heard in between.
                 self._database.connection.backup(
                     target, pages=_PAGES_AT_ONCE, progress=lambda *_: None
                 )
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"the data store {self.path!r} can't be copied to {path!r}: {error}"
             ) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from syncrepl_client.attributes import decode
 from syncrepl_client.exceptions import (
     StoreError,
     StoreInvalid,
@@ -34,6 +35,9 @@ def test_a_store_that_nobody_has_open(sqlite_place: Place) -> None:
     with read_store(sqlite_place.prefix) as reader:
         assert list(reader.live()) == sorted(TREE, key=lambda each: each.key)
         assert len(reader) == len(TREE)
+        assert dict(reader.items()) == {each.dn: decode(each.attrs) for each in TREE}
+        assert reader.items()[TREE[-1].dn.upper()] == decode(TREE[-1].attrs)
+        assert "cn=gone,dc=x" not in reader.items()
         assert reader.origin.cookie == b"c"
         assert not reader.in_use
         assert reader.changed == pytest.approx(sqlite_place.path.stat().st_mtime)
@@ -114,6 +118,9 @@ def test_a_copy(sqlite_place: Place, tmp_path: Path) -> None:
         reader.copy(str(there / "syncrepl.sqlite3"))
         with pytest.raises(StoreError, match="can't be copied"):
             reader.copy(str(there / "nowhere" / "syncrepl.sqlite3"))
+        with pytest.raises(StoreError, match="File exists"):
+            reader.copy(str(there / "syncrepl.sqlite3"))
+    assert stat.S_IMODE((there / "syncrepl.sqlite3").stat().st_mode) == 0o600
     copy = SQLiteStore(str(there / "syncrepl.sqlite3"))
     assert (len(copy), copy.origin.cookie) == (len(TREE), b"c")
     copy.close()

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``syncrepl-client doctor``: sees whether a server can be followed, and says what to do if not."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Optional
+
+import click
+
+from ..findings import Finding, Verdict
+from . import options
+from .exits import Exit
+from .report import Report, counted, write_json
+from .target import Target
+
+_STYLES = {
+    Verdict.OK: "green",
+    Verdict.WARNING: "yellow",
+    Verdict.FAILURE: "bold red",
+    Verdict.INAPPLICABLE: "dim",
+    Verdict.UNKNOWN: "dim",
+}
+
+
+@click.command
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
+              show_default=True, help="How to write what is found.")  # fmt: skip
+@options.search(data_required=False, data_help=f"{options.LOOK} It says what to follow.")
+def command(target: Target, form: str) -> int:
+    """See whether a server can be followed, by this user, with this search.
+
+    Looks at each server of the URL: network, TLS, bind, content synchronization on the very
+    database, session log or change log, limits. What does not work is told with what to do
+    about it. It changes nothing at the server. Of a refresh it reads no more than the
+    beginning, of ordinary searches 10,000 DNs.
+
+    Exit code: 0 if no check fails (warnings may be), 1 if one does.
+    """
+    from ..doctor import examine
+
+    findings = examine(
+        str(target.url),
+        target.starttls,
+        options=target.options,
+        password=target.password,
+        sasl_user=target.sasl_user,
+        authzid=target.authzid,
+    )
+    verdicts = _as_json(findings) if form == "json" else _as_text(findings)
+    return Exit.FOUND if verdicts[Verdict.FAILURE] else Exit.DONE
+
+
+def _as_text(findings: Iterator[Finding]) -> "Counter[Verdict]":
+    report, verdicts = Report(10, 14), Counter[Verdict]()
+    server: Optional[str] = None
+    for each in findings:
+        if each.server != server:
+            if server is not None:
+                report.line("")
+            server = each.server
+            report.line(server, "bold")
+        verdicts[each.verdict] += 1
+        report.row(each.verdict.value, each.subject, each.found, style=_STYLES[each.verdict])
+        if each.advice.text:
+            report.advice(each.advice.text, each.advice.commands)
+    report.line("")
+    failures, warnings = verdicts[Verdict.FAILURE], verdicts[Verdict.WARNING]
+    report.text(
+        f"{counted(failures, 'failure')}, {counted(warnings, 'warning')}",
+        "bold red" if failures else "yellow" if warnings else "green",
+    )
+    return verdicts
+
+
+def _as_json(findings: Iterator[Finding]) -> "Counter[Verdict]":
+    verdicts = Counter[Verdict]()
+    for each in findings:
+        verdicts[each.verdict] += 1
+        members = {
+            "server": each.server,
+            "check": each.subject,
+            "verdict": each.verdict.value,
+            "found": each.found,
+            "advice": each.advice.text,
+            "commands": list(each.advice.commands),
+        }
+        write_json(members)
+    return verdicts

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``status`` says how far a state is behind, to people, to programs, and to Nagios."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import ldap
+import pytest
+
+from syncrepl_client.cli.nagios import State, Thresholds, judge, line, span
+from syncrepl_client.standing import Standing
+from tests.cli.commands import Done, run, running
+from tests.cli.conftest import PEOPLE
+from tests.cli.states import everything, fill, fingerprint, spoil
+from tests.servers import DS389, Slapd
+from tests.servers.people import SUFFIX, person_dn
+
+BACK = "UPDATE syncrepl_origin SET cookie = CAST(replace(cookie, 'csn=2', 'csn={}') AS BLOB)"
+
+
+def status(state: Path, *more: str, **options: Any) -> Done:
+    return run("status", "-d", str(state), *more, **options)
+
+
+def test_in_step(server: Slapd, tmp_path: Path) -> None:
+    fill(server, tmp_path)
+    before = fingerprint(tmp_path)
+    done = status(tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert f"\nentries        {PEOPLE + 4}\n" in done.out
+    assert "\nin use         no\n" in done.out
+    assert done.out.endswith(f"\nresult         in step with {server.url}\n")
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert fingerprint(tmp_path) == before
+
+
+def test_behind(server: Slapd, tmp_path: Path) -> None:
+    fill(server, tmp_path)
+    with server.connected() as connection:
+        connection.delete_s(person_dn(0))
+    done = status(tmp_path, "--wait", "0")
+    assert done.code == 1
+    assert re.search(rf"result +\d\S* s behind {server.url}\n", done.out)
+    found = json.loads(status(tmp_path, "--wait", "0", "--format", "json").out)
+    assert found["in_step"] is False
+    assert found["lag_seconds"] > 0
+    assert found["changes_behind"] is None
+    assert found["server_ids"][0]["state"] < found["server_ids"][0]["server"]
+    fill(server, tmp_path)
+    assert status(tmp_path).code == 0
+
+
+def test_a_program_at_work_may_catch_up(server: Slapd, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    with running(tmp_path, "watch", "-d", str(state), everything(server), "--brief") as watch:
+        watch.wait_for("in step")
+        with server.connected() as connection:
+            connection.delete_s(person_dn(0))
+        done = status(state, "--wait", "20")
+        assert (done.code, done.err) == (0, "")
+        assert "in use         yes" in done.out
+        assert watch.stop() == 0
+
+
+def test_nagios(server: Slapd, tmp_path: Path) -> None:
+    fill(server, tmp_path)
+    done = status(tmp_path, "--nagios")
+    assert done.code == 0
+    assert done.out == (
+        f"SYNCREPL OK - in step with {server.url} | lag=0s;60;600;0 entries={PEOPLE + 4};;;0\n"
+    )
+    spoil(tmp_path, BACK.format("1"))  # a thousand years
+    done = status(tmp_path, "--nagios", "--wait", "0")
+    assert done.code == 2
+    assert done.out.startswith("SYNCREPL CRITICAL - ")
+    done = status(tmp_path, "--nagios", "--wait", "0", "-w", "5", "-c", "1e12")
+    assert done.code == 1
+    assert ";5;1e+12;0 " in done.out
+    spoil(tmp_path, "UPDATE syncrepl_origin SET cookie = NULL")
+    done = status(tmp_path, "--nagios")
+    assert (done.code, done.err) == (3, "")
+    assert done.out.startswith("SYNCREPL UNKNOWN - can't be told: the store has no cookie")
+
+
+def test_a_server_that_was_put_back_in_time(server: Slapd, tmp_path: Path) -> None:
+    fill(server, tmp_path)
+    spoil(tmp_path, BACK.format("3"))
+    done = status(tmp_path)
+    assert done.code == 1
+    assert "is newer than" in done.out
+    assert status(tmp_path, "--nagios").code == 1
+
+
+def test_a_base_below_the_suffix(server: Slapd, tmp_path: Path) -> None:
+    fill(server, tmp_path, f"{server.url}/ou=people,{SUFFIX}??sub")
+    assert status(tmp_path).code == 0
+    done = status(tmp_path, everything(server))
+    assert done.code == 2
+    assert "follows another search" in done.err
+
+
+@pytest.mark.parametrize(("more", "code"), [((), 3), (("--nagios",), 3)])
+def test_the_server_is_away(
+    server: Slapd, tmp_path: Path, more: tuple[str, ...], code: int
+) -> None:
+    fill(server, tmp_path)
+    server.stop()
+    done = status(tmp_path, *more)
+    assert done.code == code
+    said = done.out if more else done.err
+    assert "Can't contact LDAP server" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("more", "code"), [((), 2), (("--nagios",), 3)])
+def test_no_state(tmp_path: Path, more: tuple[str, ...], code: int) -> None:
+    done = status(tmp_path, *more)
+    assert done.code == code
+    assert "There is no data store" in (done.out or done.err)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["--bogus"], ["-w", "many"], ["-W", "-y", __file__]])
+def test_nagios_hears_of_a_wrong_command_line(tmp_path: Path, words: list[str]) -> None:
+    """Code 2 would be CRITICAL."""
+    assert status(tmp_path, *words).code == 2
+    done = status(tmp_path, "--nagios", *words)
+    assert (done.code, done.err) == (3, "")
+    assert done.out.startswith("SYNCREPL UNKNOWN - ")
+    assert done.out.count("\n") == 1
+
+
+def test_389_ds(ds389: DS389, tmp_path: Path) -> None:
+    ds389.reset()
+    fill(ds389, tmp_path)
+    assert status(tmp_path).code == 0
+    with ds389.connected() as connection:
+        for number in range(3):
+            value = [str(number).encode()]
+            connection.modify_s(SUFFIX, [(ldap.MOD_REPLACE, "description", value)])
+    done = status(tmp_path, "--wait", "0", "--nagios", "-w", "2", "-c", "5")
+    assert done.code == 1
+    assert f"3 changes behind {ds389.url} | changes=3;2;5;0 " in done.out
+
+
+# --- the line, without a server
+
+LIMITS = Thresholds(10, 20)
+HERE = Standing("ldap://here", "OpenLDAP")
+
+
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [
+        (HERE._replace(in_step=True, seconds=0.0), State.OK),
+        (HERE._replace(in_step=False, seconds=10.0), State.OK),
+        (HERE._replace(in_step=False, seconds=10.1), State.WARNING),
+        (HERE._replace(in_step=False, seconds=20.1), State.CRITICAL),
+        (HERE._replace(in_step=False), State.WARNING),
+        (HERE._replace(in_step=False, changes=11), State.WARNING),
+        (HERE._replace(in_step=False, changes=21), State.CRITICAL),
+        (HERE._replace(in_step=True, seconds=0.0, ahead=True), State.WARNING),
+        (HERE._replace(reason="nobody knows"), State.UNKNOWN),
+    ],
+)
+def test_judgements(found: Standing, state: State) -> None:
+    assert judge(found, LIMITS)[0] is state
+
+
+def test_the_line_holds_no_second_bar() -> None:
+    said = line(State.OK, "one | two\nthree \x1b[31m", [("lag", 1.5, "s", LIMITS)])
+    assert said == "SYNCREPL OK - one / two three \\x1b[31m | lag=1.5s;10;20;0"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (61, "1 min 1 s"),
+        (3700, "1 h 1 min"),
+        (200000, "2 d 7 h"),
+    ],
+)
+def test_spans(seconds: float, text: str) -> None:
+    assert span(seconds) == text
