@@ -21,7 +21,13 @@ from typing import Any, Callable, NamedTuple
 from tests.servers import Slapd
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.rst")))
+DOCS = ROOT / "docs"
+DOCUMENTS = (
+    ROOT / "README.md",
+    *sorted(DOCS.glob("*.rst")),
+    *sorted(DOCS.glob("cookbook/*.rst")),
+)
+COOKBOOK = tuple(sorted(DOCS.glob("cookbook/*.py")))
 OTHER_DOCUMENTS = tuple(path for path in sorted(ROOT.glob("*.md")) if path not in DOCUMENTS)
 
 
