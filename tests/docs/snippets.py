@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from tests.servers import Slapd
+from tests.servers import Server, Slapd
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -43,7 +43,7 @@ class Block(NamedTuple):
     @property
     def program(self) -> str | None:
         """The file name, if this is a program."""
-        found = re.match(r"# ([a-z]+\.py)\n", self.text)
+        found = re.match(r"# ([a-z_]+\.py)\n", self.text)
         return found[1] if found else None
 
     def __str__(self) -> str:
@@ -90,7 +90,14 @@ def program(name: str, document: str) -> Block:
     return found
 
 
-def here(text: str, server: Slapd) -> str:
+def recipe(name: str) -> Block:
+    """The program of that name in the cookbook."""
+    (path,) = [path for path in COOKBOOK if path.name == name]
+    text = f"# {name}\n{path.read_text(encoding='utf-8')}"
+    return Block(f"cookbook/{name}", 0, "python", name, text)
+
+
+def here(text: str, server: Server) -> str:
     """*text* with the URLs of a server that is there."""
     return text.replace("ldap://localhost/", f"{server.url}/")
 
