@@ -12,7 +12,8 @@ LOG = "audit.jsonl"
 DATA_PATH = "state/audit-"
 URL = (
     "ldap://localhost/dc=example,dc=com"
-    "?*,creatorsName,createTimestamp,modifiersName,modifyTimestamp?sub"
+    # entryCSN (OpenLDAP) differs after each write; modifyTimestamp has whole seconds only.
+    "?*,creatorsName,createTimestamp,modifiersName,modifyTimestamp,entryCSN?sub"
 )
 SECRET = {"userPassword", "krbPrincipalKey", "ipaNTHash", "sambaNTPassword"}
 

@@ -132,14 +132,18 @@ class Program:
         assert self._process.wait(timeout=30) == 0, self.output()
         return self.output()
 
+    def terminate(self) -> None:
+        """Tell it to end."""
+        self._process.send_signal(signal.SIGTERM)
+
     def stop(self) -> str:
         """Tell it to end; return what it has written."""
-        self._process.send_signal(signal.SIGTERM)
+        self.terminate()
         return self.wait()
 
-    def fail(self) -> str:
+    def fail(self, code: int = 1) -> str:
         """Wait for its end, by an error; return what it has written."""
-        assert self._process.wait(timeout=30) == 1, self.output()
+        assert self._process.wait(timeout=30) == code, self.output()
         return self.output()
 
     def wait_for_kill(self) -> None:
@@ -153,15 +157,27 @@ class Program:
 
 
 @pytest.fixture
-def start(directory: Directory, workplace: Path) -> Iterator[Callable[..., Program]]:
-    """A function that starts a program in the workplace."""
+def launch(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """A function that starts a program against a server."""
     started: list[Program] = []
 
-    def run(block: Block, *arguments: str) -> Program:
-        (workplace / f"{block.program}.out").unlink(missing_ok=True)
-        started.append(Program(block, directory.server, workplace, *arguments))
+    def run(block: Block, server: Server, *arguments: str) -> Program:
+        (tmp_path / f"{block.program}.out").unlink(missing_ok=True)
+        started.append(Program(block, server, tmp_path, *arguments))
         return started[-1]
 
     yield run
     for program in started:
         program.kill()
+
+
+@pytest.fixture
+def start(
+    directory: Directory, workplace: Path, launch: Callable[..., Program]
+) -> Callable[..., Program]:
+    """A function that starts a program in the workplace."""
+
+    def run(block: Block, *arguments: str) -> Program:
+        return launch(block, directory.server, *arguments)
+
+    return run
