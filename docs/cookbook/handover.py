@@ -57,8 +57,10 @@ def connect(colour: str, mails: Mails, stop: threading.Event) -> Syncrepl:
         try:
             return Syncrepl(f"state/{colour}-", mails, SyncreplMode.REFRESH_AND_PERSIST, URL)
         except StoreLocked:
-            if waited >= PATIENCE_SECONDS or stop.wait(0.1):
+            if waited >= PATIENCE_SECONDS:
                 raise
+            if stop.wait(0.1):
+                sys.exit()
             if not waited:
                 logger.info("waiting for the old process to end")
             waited += 0.1

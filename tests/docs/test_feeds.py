@@ -16,7 +16,8 @@ import pytest
 
 from tests.docs.conftest import PEOPLE, Directory, Program
 from tests.docs.snippets import recipe
-from tests.servers.people import SUFFIX, person_dn
+from tests.servers import DS389
+from tests.servers.people import SUFFIX, person, person_dn
 
 Start = Callable[..., Program]
 Message = dict[str, Any]
@@ -153,6 +154,46 @@ def test_the_audit_log_says_who_and_when(
     assert len(mail["attributes"]["modifyTimestamp"][0]) == len("20260101000000Z")
     assert "userPassword" not in (workplace / "audit.jsonl").read_text()
     assert (workplace / "audit.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+WRITER = f"uid=writer,{SUFFIX}"
+
+
+def test_the_audit_log_says_who_on_389_ds(
+    run_server: Callable[..., Any], launch: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = run_server(DS389)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "state").mkdir()
+    may_write = f'(targetattr="*")(version 3.0; acl "w"; allow(all) userdn="ldap:///{WRITER}";)'
+    account = {"objectClass": ["account", "simpleSecurityObject"], "userPassword": ["hush hush"]}
+    with server.connected() as connection:
+        values = [(name, [each.encode() for each in several]) for name, several in account.items()]
+        connection.add_s(WRITER, values)
+        connection.modify_s(SUFFIX, [(ldap.MOD_ADD, "aci", may_write.encode())])
+        connection.add_s(person_dn(3), list(person(3).items()))
+    block = recipe("audit.py")
+    block = block._replace(text=block.text.replace("?sub", "?sub?(objectClass=top)"))
+
+    def write(mail: bytes) -> None:
+        with server.connected() as connection:
+            connection.simple_bind_s(WRITER, "hush hush")
+            connection.modify_s(person_dn(3), [(ldap.MOD_REPLACE, "mail", mail)])
+
+    running = launch(block, server)
+    running.wait_for_file("audit.jsonl", '"refresh-done"')
+    write(b"live@example.com")
+    running.wait_for_file("audit.jsonl", "live@example.com", f'"modifiersName":["{WRITER}"]')
+    with server.connected() as connection:
+        connection.modify_s(person_dn(3), [(ldap.MOD_REPLACE, "mail", b"root@example.com")])
+    root = f'"modifiersName":["{server.root_dn.lower()}"]'
+    running.wait_for_file("audit.jsonl", "root@example.com", root)
+    running.stop()
+    write(b"meanwhile@example.com")
+    running = launch(block, server)
+    writer = f'"modifiersName":["{WRITER}"]'
+    running.wait_for_file("audit.jsonl", "meanwhile@example.com", writer)
+    running.stop()
 
 
 def test_a_line_that_was_cut_is_written_again(
