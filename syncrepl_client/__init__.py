@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from .differences import OPERATIONAL, AttributeChange, AttributeChangeKind, diff
     from .jsonlines import JSONLinesCallback
     from .ldifcallback import LDIFCallback
+    from .stats import Stats
     from .text import Text
+    from .together import run_all
     from .verification import Difference, DifferenceKind
 
 __all__ = [
@@ -40,12 +42,14 @@ __all__ = [
     "PasswordVariable",
     "Phase",
     "RetryCallback",
+    "Stats",
     "Syncrepl",
     "SyncreplMode",
     "Text",
     "callbacks",
     "diff",
     "exceptions",
+    "run_all",
 ]
 
 _LATER = {  # few programs use these, and import takes its time
@@ -57,8 +61,10 @@ _LATER = {  # few programs use these, and import takes its time
     "DifferenceKind": "verification",
     "JSONLinesCallback": "jsonlines",
     "LDIFCallback": "ldifcallback",
+    "Stats": "stats",
     "Text": "text",
     "diff": "differences",
+    "run_all": "together",
 }
 
 

@@ -8,13 +8,17 @@ can't do without blocking is done aside: connect, TLS and bind, a Cancel, one qu
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from types import TracebackType
-from typing import Any, Callable, Optional, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
 from . import arguments
 from .changes import Change
 from .driving import Aside, Course, Ended, Handover, Outcome, Request, Wait, step
 from .follower import Follower
+
+if TYPE_CHECKING:
+    from .verification import Difference
 
 T = TypeVar("T")
 
@@ -41,13 +45,13 @@ class AsyncSyncrepl(Follower):
         self._check_usable("poll")
         deadline = arguments.deadline(timeout)
         with self._at_work():
-            return await _drive(self._poll(deadline))
+            return await _drive(self._turns.poll(deadline))
 
     async def run(self) -> None:
         """Poll until the search is over; raises what :meth:`poll` raises."""
         self._check_usable("run")
         with self._at_work():
-            await _drive(self._run())
+            await _drive(self._turns.run())
 
     def changes(
         self, *, at_once: int = 1, timeout: Optional[float] = None
@@ -64,6 +68,15 @@ class AsyncSyncrepl(Follower):
     def __aiter__(self) -> AsyncIterator[Change]:
         return self.changes()
 
+    async def verify(self, page_size: int = 1000, limit: int = 1000) -> "list[Difference]":
+        """Compare the store with an ordinary search: as :meth:`.Syncrepl.verify`, in a thread.
+
+        To cancel it takes until the thread has heard of that: use :meth:`please_stop`.
+        """
+        with self._verifying() as verify:
+            differences: list[Difference] = await _aside(partial(verify, page_size, limit))
+            return differences
+
     async def unbind(self) -> None:
         """Close the connection and the store.  Every method raises ClosedError from then on."""
         self._unbind()
@@ -72,7 +85,7 @@ class AsyncSyncrepl(Follower):
         self._check_usable("__aenter__")
         try:
             with self._at_work():
-                await _drive(self._begin())
+                await _drive(self._turns.begin())
         except BaseException:
             self._unbind()
             raise

@@ -178,48 +178,50 @@ class LoggingCallback(BaseCallback):
 
     def bind_complete(self, ldap: Any) -> None:
         """Log it."""
-        self.logger.debug("bound")
+        self.logger.debug("bound", extra={"event": "bound"})
 
     def disconnected(self, error: Exception) -> None:
         """Log the error."""
-        self.logger.warning("disconnected: %s", error)
+        self.logger.warning("disconnected: %s", error, extra={"event": "disconnected"})
 
     def record_add(self, dn: str, attrs: Attributes) -> None:
         """Log the DN and which attributes there are."""
-        self.logger.info("add %s (%s)", dn, ", ".join(attrs))
+        self.logger.info("add %s (%s)", dn, ", ".join(attrs), extra={"event": "add"})
 
     def record_change(self, dn: str, old_attrs: Attributes, new_attrs: Attributes) -> None:
         """Log the DN and which attributes differ."""
         changed = ", ".join(attributes.changed(old_attrs, new_attrs))
-        self.logger.info("change %s (%s)", dn, changed)
+        self.logger.info("change %s (%s)", dn, changed, extra={"event": "change"})
 
     def record_rename(self, old_dn: str, new_dn: str) -> None:
         """Log both DNs."""
-        self.logger.info("rename %s -> %s", old_dn, new_dn)
+        self.logger.info("rename %s -> %s", old_dn, new_dn, extra={"event": "rename"})
 
     def record_delete(self, dn: str) -> None:
         """Log the DN."""
-        self.logger.info("delete %s", dn)
+        self.logger.info("delete %s", dn, extra={"event": "delete"})
 
     def record_reference(self, old_urls: Sequence[str], new_urls: Sequence[str]) -> None:
         """Log the URLs."""
-        self.logger.info("reference %s -> %s", list(old_urls), list(new_urls))
+        self.logger.info(
+            "reference %s -> %s", list(old_urls), list(new_urls), extra={"event": "reference"}
+        )
 
     def refresh_done(self, items: Mapping[str, Attributes]) -> None:
         """Log how many entries there are."""
-        self.logger.info("refresh done, %d entries", len(items))
+        self.logger.info("refresh done, %d entries", len(items), extra={"event": "refresh-done"})
 
     def cookie_change(self, cookie: bytes) -> None:
         """Log the cookie."""
-        self.logger.debug("cookie %r", cookie)
+        self.logger.debug("cookie %r", cookie, extra={"event": "cookie"})
 
     def before_commit(self) -> None:
         """Log it."""
-        self.logger.debug("commit")
+        self.logger.debug("commit", extra={"event": "commit"})
 
     def debug(self, message: str) -> None:
         """Log it."""
-        self.logger.debug("%s", message)
+        self.logger.debug("%s", message, extra={"event": "debug"})
 
 
 OPTIONAL = frozenset(("record_reference", "disconnected"))

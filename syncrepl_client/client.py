@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Optional
 from . import arguments
 from .changes import Change
 from .driving import Handover, advance, drive
-from .exceptions import UsageError
 from .follower import Follower
 
 if TYPE_CHECKING:  # few programs verify, and import takes its time
@@ -27,7 +26,7 @@ class Syncrepl(Follower):
 
     def _start(self) -> None:
         self._link.connect()
-        drive(self._begin())
+        drive(self._turns.begin())
 
     def poll(self, timeout: Optional[float] = None) -> bool:
         """Wait for something to do, do it, commit it.
@@ -56,13 +55,13 @@ class Syncrepl(Follower):
         self._check_usable("poll")
         deadline = arguments.deadline(timeout)
         with self._at_work():
-            return drive(self._poll(deadline))
+            return drive(self._turns.poll(deadline))
 
     def run(self) -> None:
         """Poll until the search is over; raises what :meth:`poll` raises."""
         self._check_usable("run")
         with self._at_work():
-            drive(self._run())
+            drive(self._turns.run())
 
     def changes(self, *, at_once: int = 1, timeout: Optional[float] = None) -> Iterator[Change]:
         """Iterate over the changes: what happened since the last run, then each as it happens.
@@ -133,19 +132,8 @@ class Syncrepl(Follower):
             ldap.LDAPError: of the second connection; SIZELIMIT_EXCEEDED or ADMINLIMIT_EXCEEDED
                 if this user may read a part only, TIMEOUT after five minutes of silence.
         """
-        from . import ordinary, verification
-
-        self._check_usable("verify")
-        if not self.refreshed:
-            raise UsageError("verify() before the refresh is done: poll until it is")
-        with self._at_work():
-            return verification.verify(
-                lambda: ordinary.OrdinarySearch(self._opener.open(self._link.turn)),
-                self.store,
-                self._link.facts.dialect,
-                page_size,
-                limit,
-            )
+        with self._verifying() as verify:
+            return verify(page_size, limit)
 
     def unbind(self) -> None:
         """Close the connection and the store.  Every method raises ClosedError from then on."""

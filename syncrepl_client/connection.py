@@ -81,6 +81,11 @@ class Connection(Session):
                 "parenthesis, or a special character in a value that wants escaping"
             ) from None
 
+    @property
+    def last_heard(self) -> float:
+        """When the server last said something, or was last searched; by ``time.monotonic()``."""
+        return self._heartbeat.last
+
     def receive(self) -> Optional[Message]:
         """Return the next message of the search if it has arrived, without waiting.
 
@@ -160,7 +165,7 @@ class Connection(Session):
         except (ldap.SERVER_DOWN, ldap.TIMEOUT):
             raise
         except ldap.LDAPError as error:  # a refusal is a sign of life as well
-            logger.debug("heartbeat of %s: %s", self.url.server, error)
+            logger.debug("heartbeat of %s: %s", self.url.server, error, extra={"event": "refusal"})
         self._question = None
         self._heartbeat.heard(time.monotonic())
 

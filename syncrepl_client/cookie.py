@@ -10,12 +10,14 @@ provider.
 retro changelog.
 """
 
+import calendar
 import re
 from typing import Optional
 
 _OF_389DS = re.compile(rb"[^#]*:\w+#.*#([0-9]{1,20})", re.DOTALL)
 _CSN_SIZE, _CSN_SID = 40, -10
 """Length of a CSN, and where the server's id begins: ``...#SID#MOD``."""
+_TIME_OF_CSN = re.compile(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)\.(\d{6})Z")
 _NO_NUMBER = 2**32 - 1
 """389-ds writes -1, as an unsigned number of 32 or 64 bits, where it can't find the change."""
 
@@ -59,6 +61,21 @@ def later(new: bytes, old: bytes) -> Optional[bytes]:
         and b"csn=" not in head
     )
     return max(new, old) if comparable else None
+
+
+def newest_time(cookie: Optional[bytes]) -> Optional[float]:
+    """Return when the newest change that a cookie of OpenLDAP covers was made, in Unix time."""
+    csns = _by_sid(_fields(cookie or b"").get(b"csn", b"")).values()
+    times = [found for found in map(_time_of, csns) if found is not None]
+    return max(times, default=None)
+
+
+def _time_of(csn: bytes) -> Optional[float]:
+    found = _TIME_OF_CSN.match(csn)
+    if found is None:
+        return None
+    *whole, fraction = found.groups()
+    return calendar.timegm(tuple(map(int, whole))) + float(b"0." + fraction)
 
 
 def _fields(cookie: bytes) -> dict[bytes, bytes]:

@@ -74,6 +74,7 @@ class PasswordFile:
                 "others than its owner may read the password file %s (mode %04o): chmod 600",
                 self.path,
                 stat.S_IMODE(mode),
+                extra={"event": "risk"},
             )
 
 

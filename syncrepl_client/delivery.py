@@ -8,6 +8,7 @@ connection is not one of ours.
 
 import logging
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,6 +74,8 @@ class Delivery:
         handed: how many did.
         commits: how many there were.
         changes: how many were committed, by kind.
+        errors: how many the callback raised.
+        cookie_committed: when another cookie was last committed, in seconds of Unix time.
     """
 
     def __init__(self, store: Store, callback: Any, policy: OnCallbackError) -> None:
@@ -91,7 +94,8 @@ class Delivery:
         self.at_once = sys.maxsize
         self.hands_over = False
         self.handed = 0
-        self.commits = 0
+        self.commits = self.errors = 0
+        self.cookie_committed: Optional[float] = None
         self.changes: Counter[ChangeKind] = Counter()
         self._told = 0
         self._counts: Counter[ChangeKind] = Counter()
@@ -161,7 +165,7 @@ class Delivery:
 
     async def commit(self, origin: Optional[Origin]) -> None:
         """Commit the open transaction, and *origin* with it; None: it stays as it was."""
-        complete = origin is not None
+        complete, before = origin is not None, self.origin.cookie
         if origin == self.origin and self.store.trusted:
             origin = None
         if origin and origin.cookie and origin.cookie != self.origin.cookie:
@@ -173,6 +177,8 @@ class Delivery:
         self.commits += 1
         self.changes.update(self._counts)
         self._counts.clear()
+        if origin and origin.cookie != before:
+            self.cookie_committed = time.time()
         if complete:  # a part of a refresh comes before the change that fails, each time
             self._failures.clear()
 
@@ -207,6 +213,7 @@ class Delivery:
 
     def _failed(self, uuid: Optional[bytes], error: Exception) -> None:
         self._failure, self._failed_at = error, uuid
+        self.errors += 1
 
     def is_callbacks(self, error: BaseException) -> bool:
         """Say whether *error* was raised by the callback."""
@@ -222,13 +229,13 @@ class Delivery:
             return None
         return policy.backoff.delay(self._failures[uuid])
 
-    def debug(self, message: str) -> None:
+    def debug(self, event: str, message: str) -> None:
         """Hand on what the client does; what the callback raises is logged, and that is all."""
-        logger.debug("%s", message)
+        logger.debug("%s", message, extra={"event": event})
         try:
             self.callback.debug(message)
         except Exception:
-            logger.exception("the callback's debug() failed")
+            logger.exception("the callback's debug() failed", extra={"event": "debug-failed"})
 
 
 def describe(change: Change) -> Mapping[str, Any]:

@@ -7,33 +7,32 @@ driver to wait: see :mod:`.driving`.
 
 import contextlib
 import logging
-import sys
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-import ldap
-
-from . import arguments, callbacks, guard, retry, transport, url
+from . import arguments, callbacks, cookie, guard, transport, url
 from .backoff import Backoff
-from .connection import Connection
+from .changes import ChangeKind
 from .credentials import Credentials, Password
 from .delivery import Delivery, OnCallbackError
-from .driving import Aside, Carried, Course, ask, finish
-from .exceptions import ClosedError, ServerError, TooManyDeletes, UsageError
+from .driving import Course
+from .exceptions import ClosedError, UsageError
 from .link import Link
 from .modes import SyncreplMode
 from .opener import Opener
-from .search import Interrupted
 from .store import Store, open_store
 from .succession import Succession
+from .turns import Turns
 from .waiting import Waker
+
+if TYPE_CHECKING:  # few programs ask for them, and import takes its time
+    from .stats import Stats
+    from .verification import Difference
 
 logger = logging.getLogger(__name__)
 
-CANCEL_SECONDS = 0.5
-"""So long a stop waits for the server to answer a Cancel."""
 HEARTBEAT_SECONDS = 20.0
 """After so long a silence the server is asked for a sign of life, and has so long for it."""
 
@@ -123,8 +122,7 @@ class Follower:
         backoff = arguments.choose_backoff(reconnect, mode)
         given = None if ldap_url is None else url.parse(ldap_url)
         usable = callbacks.usable(callback, awaits=self._awaits)
-        self._closed = self._over = self._busy = False
-        self._welcomed: Optional[Connection] = None
+        self._closed = self._busy = False
         self._handed_over: Optional[weakref.ref[Course[None]]] = None
         with contextlib.ExitStack() as undo:
             self.store = open_store(store, data_path)
@@ -143,6 +141,7 @@ class Follower:
             self._searches = Succession(
                 mode, self._url, self._link, self._delivery, every, max_deletes
             )
+            self._turns = Turns(self._waker, self._link, self._delivery, self._searches)
             self._start()
             undo.pop_all()
 
@@ -181,7 +180,7 @@ class Follower:
         self._searches.allow_deletes()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "over" if self._over else self._phase
+        state = "closed" if self._closed else "over" if self._turns.over else self._phase
         return f"<{type(self).__name__} {self._url}, {self._mode.name}, {state}>"
 
     @property
@@ -197,6 +196,36 @@ class Follower:
     def refreshed(self) -> bool:
         """Whether the refresh stage is over, so that the store has equalled the answer."""
         return self._searches.refreshed
+
+    @property
+    def stats(self) -> "Stats":
+        """How the client is doing, in figures; may be asked for from any thread.
+
+        To count the entries, the store's index is read: that takes some 30 ms a million.
+        """
+        from .stats import Stats
+
+        delivery, heard = self._delivery, self._link.last_heard
+        at, made = delivery.cookie_committed, cookie.newest_time(delivery.origin.cookie)
+        return Stats(
+            stage=self._stage,
+            entries=0 if self._closed else self.store.count(),
+            changes={kind: delivery.changes[kind] for kind in ChangeKind},
+            commits=delivery.commits,
+            reconnects=max(0, self._link.connected - 1),
+            callback_errors=delivery.errors,
+            last_message=None if heard is None else time.time() - (time.monotonic() - heard),
+            lag=None if at is None or made is None else at - made,
+        )
+
+    @property
+    def _stage(self) -> str:
+        search = self._searches.search
+        if self._closed or self._turns.over:
+            return "closed" if self._closed else "over"
+        if search is None or self._link.connection is None:
+            return "disconnected"
+        return "refresh" if search.sync.refreshing else "persist"
 
     @property
     def _phase(self) -> str:
@@ -234,6 +263,27 @@ class Follower:
         finally:
             self._busy = False
 
+    @contextlib.contextmanager
+    def _verifying(self) -> "Iterator[Callable[[int, int], list[Difference]]]":
+        """Yield a function that compares the store with an ordinary search; it blocks."""
+        from . import ordinary, verification
+
+        self._check_usable("verify")
+        if not self.refreshed:
+            raise UsageError("verify() before the refresh is done: poll until it is")
+
+        def verify(page_size: int, limit: int) -> "list[Difference]":
+            return verification.verify(
+                lambda: ordinary.OrdinarySearch(self._opener.open(self._link.turn)),
+                self.store,
+                self._link.facts.dialect,
+                page_size,
+                limit,
+            )
+
+        with self._at_work():
+            yield verify
+
     def _hand(self, course: Course[None]) -> None:
         """Note that the program has a change of *course*: it may unbind the client now."""
         self._handed_over = weakref.ref(course)
@@ -244,130 +294,8 @@ class Follower:
         if self._closed:
             raise ClosedError("the iteration over changes: the client was unbound")
 
-    # --- what it does
-
-    async def _begin(self) -> None:
-        """Connect, call ``bind_complete`` and start the search."""
-        if await self._ready(None):
-            self._searches.begin()
-
-    async def _run(self) -> None:
-        while await self._poll(None):
-            pass
-
-    async def _poll(self, deadline: Optional[float]) -> bool:
-        self._revive()
-        try:
-            if not self._over and not self._waker.stopping:
-                await self._turn(deadline)
-        except Interrupted:
-            self._abort()
-        except Exception as error:
-            self._abort()
-            if not await self._rides_over(error):
-                raise
-        except BaseException:
-            if not self._resting:
-                self._abort()
-            raise
-        if self._waker.stopping and not self._over:
-            self._over = True
-            await ask(Aside(self._searches.end, CANCEL_SECONDS))
-            self._debug("stopped")
-        return not self._over
-
-    @property
-    def _resting(self) -> bool:
-        """Whether whatever ends a wait now does no harm to the search that goes on."""
-        search = self._searches.search
-        return search is not None and search.resting
-
     async def _hand_over(self, at_once: int, timeout: Optional[float]) -> None:
-        """Poll, and hand each change over, until none has come for *timeout* seconds."""
+        """As :meth:`.Turns.hand_over`; the client is at work from its first step to its last."""
         self._check_usable("changes")
-        delivery = self._delivery
-        self._busy = delivery.hands_over = True
-        delivery.at_once = at_once
-        try:
-            deadline, handed = arguments.deadline(timeout), 0
-            while await self._poll(deadline):
-                if delivery.handed > handed:
-                    deadline, handed = arguments.deadline(timeout), delivery.handed
-                elif deadline is not None and time.monotonic() >= deadline:
-                    break
-        finally:
-            delivery.at_once = sys.maxsize
-            self._busy = delivery.hands_over = False
-
-    # --- one turn: connect, search, receive, deliver, commit
-
-    async def _turn(self, deadline: Optional[float]) -> None:
-        if not await self._ready(deadline):
-            return
-        searches = self._searches
-        search = searches.search or searches.begin()
-        patience = searches.next_reconcile(search)
-        redo = await search.batch(deadline, self._stopping, searches.gives_way, patience)
-        if self.store.in_transaction:
-            await self._delivery.commit(searches.next_origin(search, redo))
-            self._link.succeeded()
-        self._over = not searches.proceed(search, redo)
-
-    def _stopping(self) -> bool:
-        return self._waker.stopping
-
-    def _revive(self) -> None:
-        """Begin anew where a search came to its end, and a reconcile was asked for."""
-        if self._over and self._searches.gives_way():
-            self._searches.search, self._over = None, False
-
-    async def _welcome(self) -> None:
-        """Do what comes between a bind and the search."""
-        connection, facts = self._link.established, self._link.facts
-        self._debug(f"connected to {connection.url.server}, dialect {facts.dialect.name}")
-        await finish(self.callback.bind_complete(connection.ldap))
-        self._welcomed = connection
-
-    async def _ready(self, deadline: Optional[float]) -> bool:
-        if not await self._link.ready(deadline, self._stopping):
-            return False
-        if self._link.connection is not self._welcomed:
-            await self._welcome()
-        return True
-
-    # --- what goes wrong
-
-    def _abort(self) -> None:
-        """Undo what is not committed; the next turn begins anew from what is."""
-        try:
-            self._delivery.roll_back()
-        finally:
-            self._searches.end(0)
-
-    async def _rides_over(self, error: Exception) -> bool:
-        """Say whether a later turn may mend *error*, and see to it that there is one."""
-        if self._delivery.is_callbacks(error):
-            seconds = self._delivery.retry_delay()
-            if seconds is None:
-                return False
-            reason = error.error if isinstance(error, Carried) else error
-            logger.warning("the callback failed; again in %.1f s: %r", seconds, reason)
-            self._link.pause(seconds)
-            return True
-        if isinstance(error, TooManyDeletes) or not isinstance(
-            error, (ldap.LDAPError, ServerError)
-        ):
-            return False
-        if isinstance(error, ldap.LDAPError):
-            retry.mark(error)
-        if not (self._link.reconnects and retry.retriable(error)):
-            self._over = True
-            return False
-        seconds = self._link.lost()
-        logger.warning("disconnected; again in %.1f s: %s", seconds, error)
-        if callable(getattr(self.callback, "disconnected", None)):
-            await finish(self.callback.disconnected(error))
-        return True
-
-    def _debug(self, message: str) -> None:
-        self._delivery.debug(message)
+        with self._at_work():
+            await self._turns.hand_over(at_once, timeout)

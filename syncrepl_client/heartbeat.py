@@ -35,6 +35,11 @@ class Heartbeat:
         self._asked = now
 
     @property
+    def last(self) -> float:
+        """When the server last said something; or when this began."""
+        return self._heard
+
+    @property
     def waits_for_answer(self) -> bool:
         """Whether the server was asked, and has said nothing since."""
         return self._asked is not None

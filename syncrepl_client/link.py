@@ -75,6 +75,7 @@ class Link:
 
     Attributes:
         connection: the one there is; None while it is lost.
+        connected: how often there was a new one.
         facts: about the server that it leads, or led, to; none before there was one.
         turn: how many servers were passed over so far.
     """
@@ -94,7 +95,8 @@ class Link:
         self._backoff = backoff
         self._opening: Optional[Opening] = None
         self._attempts = 0
-        self.turn = 0
+        self.turn = self.connected = 0
+        self._heard: Optional[float] = None
         self._resume = 0.0
         self.connection: Optional[Connection] = None
 
@@ -104,7 +106,11 @@ class Link:
         Raises:
             ldap.LDAPError: no server can be reached, or it refuses.
         """
-        self.connection, self.facts = self._connect(self.turn)
+        self._met(self._connect(self.turn))
+
+    def _met(self, peer: Peer) -> None:
+        self.connection, self.facts = peer
+        self.connected += 1
 
     @property
     def established(self) -> Connection:
@@ -116,6 +122,11 @@ class Link:
         if self.connection is None:
             raise UsageError("there is no connection")
         return self.connection
+
+    @property
+    def last_heard(self) -> Optional[float]:
+        """When a server last said something, by ``time.monotonic()``; None: it has not."""
+        return self._heard if self.connection is None else self.connection.last_heard
 
     @property
     def reconnects(self) -> bool:
@@ -171,7 +182,7 @@ class Link:
                 self._opening = Opening(self._connect, self.turn, self._waker)
             elif self._opening.done:
                 opening, self._opening = self._opening, None
-                self.connection, self.facts = opening.result()
+                self._met(opening.result())
                 return True
             if deadline is not None and now >= deadline:
                 return False
@@ -183,6 +194,7 @@ class Link:
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.abandon()
+        self._heard = self.last_heard
         connection, self.connection = self.connection, None
         if connection is not None:
             with contextlib.suppress(ldap.LDAPError):  # lost already

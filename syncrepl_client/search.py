@@ -107,7 +107,7 @@ class Search:
             Interrupted: in the middle of a message.
         """
         count, ends = 0, None
-        self.refreshed = False
+        self.refreshed = self.resting = False
         while not (stopping() or enough() or self.ended):
             if not self._group and not await self._fill_group():
                 if ends is None and self._settles():

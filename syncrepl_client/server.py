@@ -95,7 +95,13 @@ def _read_entry(session: Session, name: str, attributes: Sequence[str]) -> Entry
     try:
         return session.read(name, "(objectClass=*)", attributes)
     except (ldap.NO_SUCH_OBJECT, ldap.INSUFFICIENT_ACCESS) as error:
-        logger.info("%r can't be read on %s: %s", name, session.url.server, error)
+        logger.info(
+            "%r can't be read on %s: %s",
+            name,
+            session.url.server,
+            error,
+            extra={"event": "refusal"},
+        )
         return {}
 
 
@@ -104,7 +110,12 @@ def _who_am_i(session: Session) -> Optional[str]:
     try:
         answer = session.ask(wire.WHO_AM_I, "Who am I?")
     except _REFUSALS as error:
-        logger.info("%s does not say who we are: %s", session.url.server, error)
+        logger.info(
+            "%s does not say who we are: %s",
+            session.url.server,
+            error,
+            extra={"event": "refusal"},
+        )
         return None
     return answer.decode(errors="backslashreplace")
 

@@ -154,7 +154,9 @@ class Session:
         except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT):
             raise
         except ldap.LDAPError as error:  # a refusal is an answer
-            logger.debug("%s before the bind: %s", self.url.server, error)
+            logger.debug(
+                "%s before the bind: %s", self.url.server, error, extra={"event": "refusal"}
+            )
 
     def _limit_unacknowledged(self) -> None:
         """Set TCP_USER_TIMEOUT where libldap has no option for it, and the system does."""
@@ -288,4 +290,4 @@ class Session:
         try:
             self.ldap.unbind_ext_s()
         except ldap.LDAPError as error:
-            logger.debug("unbind: %s", error)
+            logger.debug("unbind: %s", error, extra={"event": "refusal"})

@@ -99,7 +99,8 @@ class Succession:
         if self.reconciling:  # what is asked for from now on comes after this search
             self.reconciling, reconciles = False, True
         cookie = None if afresh or reconciles or self._doubts_cookie() else origin.cookie
-        self._debug(f"searching with {'no cookie' if cookie is None else f'cookie {cookie!r}'}")
+        asked = "no cookie" if cookie is None else f"cookie {cookie!r}"
+        self._delivery.debug("searching", f"searching with {asked}")
         request = Request(
             dialect=facts.dialect,
             base=dn.key(self._url.base),
@@ -130,8 +131,7 @@ class Succession:
         trusted = self._delivery.store.trusted
         reason = doubt(self._delivery.origin, self._link.facts, self._url, trusted)
         if reason is not None:
-            logger.info("the stored cookie is not used: %s", reason)
-            self._debug(f"the stored cookie is not used: {reason}")
+            self._tell(logging.INFO, "cookie-not-used", f"the stored cookie is not used: {reason}")
         return reason is not None
 
     # --- a search goes on
@@ -182,6 +182,7 @@ class Succession:
         """
         if search.refreshed:
             self.refreshed = True
+            self._tell(logging.INFO, "refresh-done", "the refresh is done")
             self._start_overs = 0
             self._deletes_allowed = search.reconciles = False
             self._link.forget_changelog()
@@ -206,14 +207,13 @@ class Succession:
                 f"and that {START_OVERS} times in a row"
             )
         level = logging.WARNING if start_over.alarming else logging.INFO
-        logger.log(level, "%s: starting over without a cookie: %s", where, reason)
-        self._debug(f"starting over without a cookie: {reason}")
+        said = f"{where}: starting over without a cookie: {reason}"
+        self._tell(level, "starting-over", said)
         self.end(0)
         self.begin(afresh=True)
 
     def _search_again(self, reason: str) -> None:
-        logger.info("searching again: %s", reason)
-        self._debug(f"searching again: {reason}")
+        self._tell(logging.INFO, "searching-again", f"searching again: {reason}")
         self.end(0)
         self.begin(again=self._searches_again + 1)
 
@@ -239,5 +239,6 @@ class Succession:
                 self.reconciling = True  # as it came to nothing
             search.end(seconds, cancel=self._link.facts.cancels)
 
-    def _debug(self, message: str) -> None:
-        self._delivery.debug(message)
+    def _tell(self, level: int, event: str, message: str) -> None:
+        logger.log(level, "%s", message, extra={"event": event})
+        self._delivery.debug(event, message)

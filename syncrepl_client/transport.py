@@ -102,9 +102,13 @@ def warn_of_risks(
                 "OPT_X_TLS_REQUIRE_CERT accepts any certificate: whoever is in between can read "
                 "along, and change what %s says",
                 " ".join(url.servers),
+                extra={"event": "risk"},
             )
         if _minimum(options) < _TLS_1_2:
-            logger.warning("OPT_X_TLS_PROTOCOL_MIN allows versions before TLS 1.2 (RFC 8996)")
+            logger.warning(
+                "OPT_X_TLS_PROTOCOL_MIN allows versions before TLS 1.2 (RFC 8996)",
+                extra={"event": "risk"},
+            )
     if credentials.shows_password and not starttls:
         clear = [each for each in url.servers if not is_tls(each) and not is_local(each)]
         if clear:
@@ -113,6 +117,7 @@ def warn_of_risks(
                 "or ldaps://",
                 credentials.bindname,
                 " ".join(clear),
+                extra={"event": "risk"},
             )
 
 

@@ -4,33 +4,24 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Callable, TypeVar
 
 import pytest
 
-from tests.servers import DS389, Server, ServerMissing, Slapd
+from syncrepl_client.testing.missing import missing_servers_skip as missing_servers_skip
+from tests.servers import DS389, Server, Slapd
+
+pytest_plugins = ["syncrepl_client.testing.pytest"]
 
 DESCRIPTORS = Path("/proc/self/fd")
 PATIENCE_SECONDS = 2
 
 S = TypeVar("S", bound=Server)
-
-
-@contextmanager
-def missing_servers_skip() -> Iterator[None]:
-    """A missing server fails in CI and skips elsewhere."""
-    try:
-        yield
-    except ServerMissing as reason:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(reason))
 
 
 @pytest.fixture

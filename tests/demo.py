@@ -14,7 +14,7 @@ from typing import Callable
 import ldap
 from ldap.ldapobject import LDAPObject
 
-from tests.servers import Slapd
+from syncrepl_client.testing import Slapd
 
 DEMO = Path(__file__).parent.parent / "demo.py"
 QUIET_SECONDS = 0.4

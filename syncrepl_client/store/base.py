@@ -120,6 +120,10 @@ class Store(ABC):
     def __len__(self) -> int:
         """Return the number of live entries."""
 
+    def count(self) -> int:
+        """Return the number of live entries as last committed; from any thread."""
+        return len(self)
+
     @abstractmethod
     def live(self) -> Iterator[Record]:
         """Yield the live entries, in order of key."""

@@ -8,7 +8,7 @@ take the last commits away again, whole and in order, and what they held is repo
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Optional
 
 from .. import dn
@@ -33,6 +33,7 @@ BESIDE = ("-wal", "-shm", "-journal")
 
 _GET_ORIGIN = f"SELECT {', '.join(Origin._fields)} FROM syncrepl_origin"
 _SET_ORIGIN = f"UPDATE syncrepl_origin SET {', '.join(f'{name} = ?' for name in Origin._fields)}"
+_COUNT = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
 _END = b"\xff" * 2
 """Sorts after every continuation of a key that is not a displaced one's."""
 
@@ -166,8 +167,14 @@ class SQLiteStore(Store):
 
     def __len__(self) -> int:
         self._write_out()
-        sql = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
-        return self._database.number(sql, (dn.FIRST_NOT_LIVE,))
+        return self._database.number(_COUNT, (dn.FIRST_NOT_LIVE,))
+
+    def count(self) -> int:
+        if not self.exists:
+            return 0
+        with closing(Database(self.path)) as reader:
+            reader.open("mode=ro")
+            return reader.number(_COUNT, (dn.FIRST_NOT_LIVE,))
 
     def live(self) -> Iterator[Record]:
         self._write_out()

@@ -49,6 +49,9 @@ def check(document: str, results: dict[str, Any]) -> None:
     elif document == "migrating.rst":
         assert len(results["accounts"]) in (PEOPLE, 3)  # all at first, then what is told
         assert "uid=gone,ou=people,dc=example,dc=com" not in results["accounts"]
+    elif document == "testing.rst":
+        assert results["whoami"] == f"dn:{results['server'].root_dn}"
+        assert not results["server"].running
     else:
         assert document in ("README.md", "client.rst"), "say here what to check"
         assert repr(results["client"]).endswith("closed>")

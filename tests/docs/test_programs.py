@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from itertools import groupby
+from pathlib import Path
 from typing import Callable
 
+from tests.conftest import missing_servers_skip
 from tests.docs.conftest import PEOPLE, Directory, Program
-from tests.docs.snippets import PYTHON, Block, program
+from tests.docs.snippets import PYTHON, ROOT, Block, program
+from tests.servers.process import find_program
 
 Start = Callable[[Block], Program]
 
@@ -18,6 +24,11 @@ TESTED = {
     ("quickstart.rst", "follow.py"),
     ("client.rst", "patient.py"),
     ("client.rst", "service.py"),
+    ("testing.rst", "accounts.py"),
+    ("testing.rst", "conftest.py"),
+    ("testing.rst", "test_accounts.py"),
+    ("testing.rst", "test_following.py"),
+    ("testing.rst", "test_publisher.py"),
 }
 
 
@@ -93,10 +104,29 @@ def test_service(directory: Directory, start: Start) -> None:
     running = start(program("service.py", "client.rst"))
     running.wait_for(f"refresh done, {PEOPLE} entries")
     directory.server.stop()
-    running.wait_for("WARNING:syncrepl_client.client:disconnected; again in ")
+    running.wait_for("WARNING:syncrepl_client.turns:disconnected; again in ")
     directory.server.start()
     dns = directory.change()
     running.wait_for(f"add {dns['added']} (")
     running.wait_for(f"delete {dns['deleted']}")
     output = running.stop()
     assert output.count("INFO:syncrepl_client.changes:add ") == PEOPLE + 1
+
+
+def test_the_tests_that_are_shown(tmp_path: Path) -> None:
+    with missing_servers_skip():
+        find_program("slapd", "slapd")
+    shown = [block for block in PYTHON if block.document == "testing.rst" and block.program]
+    for block in shown:
+        (tmp_path / str(block.program)).write_text(block.text, encoding="utf-8")
+    options = ["-q", "-W", "error", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    tests = sum(block.text.count("\ndef test_") for block in shown)
+    assert f"\n{tests} passed in " in done.stdout, done.stdout

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -37,14 +38,20 @@ def module(blocks: Iterable[Block]) -> str:
 
 
 def write_examples(place: Path) -> list[Path]:
-    """Write what is in the documents to files: a program each, the fragments of one together."""
+    """Write what is in the documents to files: a program each, the fragments of one together.
+
+    A program whose name no other has keeps it, as others may import it.
+    """
     written = []
+    names = Counter(block.program for block in PYTHON if block.program)
+    names.update(path.name for path in COOKBOOK)
     for (document, program), blocks in groupby(
         sorted(PYTHON, key=lambda block: (block.document, block.program or "", block.line)),
         key=lambda block: (block.document, block.program),
     ):
+        unique = program if names[program] == 1 else None
         name = f"{document.replace('.', '_')}_{program or 'fragments.py'}"
-        written.append(place / name)
+        written.append(place / (unique or name))
         written[-1].write_text(module(blocks), encoding="utf-8")
     return written
 

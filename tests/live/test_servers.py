@@ -10,7 +10,8 @@ import ldap
 import pytest
 from ldap.ldapobject import LDAPObject
 
-from tests.servers import DS389, Server, ServerFailed, ServerMissing, Slapd, process
+from syncrepl_client.testing import process
+from tests.servers import DS389, Server, ServerFailed, ServerMissing, Slapd
 from tests.servers.ds389 import SHARED_MEMORY
 from tests.servers.people import BRANCHES, people_ldif, person, person_dn, uid
 

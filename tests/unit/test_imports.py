@@ -32,8 +32,8 @@ PURE = [
     f"{PACKAGE}.{name}"
     for name in ("attributes", "changes", "cookie", "dialect", "differences", "dn", "exceptions",
                  "guard", "heartbeat", "messages", "modes", "numbering", "placement", "protocol",
-                 "resumption", "retry", "text", "transitions", "url", "verification", "view",
-                 "wire")
+                 "resumption", "retry", "stats", "text", "transitions", "url", "verification",
+                 "view", "wire")
 ]  # fmt: skip
 
 
@@ -59,8 +59,8 @@ def test_imports_have_no_cycle() -> None:
 
 
 def test_nothing_below_the_client_knows_it() -> None:
-    top = {PACKAGE, f"{PACKAGE}.client"}
-    for name in set(LIBRARY) - top:
+    top = {PACKAGE, f"{PACKAGE}.client", f"{PACKAGE}.asynchronous"}
+    for name in set(LIBRARY) - top - {f"{PACKAGE}.together"}:
         assert not top & set(imports(name)), name
 
 
@@ -70,7 +70,11 @@ DOORS = {
     "session": NETWORK - {"select", "ssl"},
     "handshake": {"socket", "ssl"},
     "waiting": {"select", "socket"},
+    "asynchronous": {"asyncio"},
 }
+TESTING = f"{PACKAGE}.testing"
+SERVERS = f"{TESTING}.process"
+"""Runs servers, for tests: nothing else in the library starts processes."""
 DATABASES = {"sqlite3", "dbm"}
 NOWHERE = {"pickle", "shelve", "marshal", "copyreg", "subprocess", "multiprocessing"}
 OUTSIDE = {"os", "io", "time", "datetime", "logging", "pathlib", "random", "tempfile", "threading"}
@@ -83,17 +87,27 @@ def outer(module: str) -> set[str]:
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_each_outside_world_is_behind_one_door(name: str) -> None:
+    if name == SERVERS:
+        return
     found = outer(name)
     assert not found & NOWHERE
     assert not found & (NETWORK - DOORS.get(name.removeprefix(f"{PACKAGE}."), set()))
     if name != f"{PACKAGE}.session":
         used = {node.attr for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)}
-        assert not used & {"initialize", "ldapobject", "result4", "search_ext", "sleep"}
+        assert not used & {"initialize", "ldapobject", "result4", "search_ext"}
+        assert "sleep" not in used or name == f"{PACKAGE}.asynchronous"
     if not name.startswith(f"{PACKAGE}.store"):
         assert not found & DATABASES
 
 
+def test_nothing_but_tests_knows_what_is_for_tests() -> None:
+    for name in TREES:
+        if not name.startswith(TESTING):
+            assert not any(each.startswith(TESTING) for each in imports(name)), name
+
+
 def test_the_doors_are_there() -> None:
+    assert outer(SERVERS) >= {"subprocess", "socket"}
     assert outer(f"{PACKAGE}.session") >= {"ldap.ldapobject"}
     assert outer(f"{PACKAGE}.handshake") >= {"socket", "ssl"}
     assert outer(f"{PACKAGE}.waiting") >= {"select", "socket"}

@@ -9,7 +9,6 @@ It says ``begin`` before it connects and ``refreshed`` after each first refresh,
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 import os
 import signal
@@ -148,12 +147,6 @@ def check_inside(store: Store) -> Contents | None:
     return found
 
 
-def no_reconnecting() -> dict[str, Any]:
-    """Arguments that switch off what a client does by itself when the connection is lost."""
-    known = inspect.signature(Syncrepl).parameters
-    return {"reconnect": False} if "reconnect" in known else {}
-
-
 @contextmanager
 def following(options: Options, /, **more: Any) -> Iterator[tuple[Syncrepl, Told]]:
     """A client on a data path, whose file outside says from where it goes on."""
@@ -166,7 +159,7 @@ def following(options: Options, /, **more: Any) -> Iterator[tuple[Syncrepl, Told
             told = Told(store, outside, options)
             mode = SyncreplMode.REFRESH_ONLY if options.once else SyncreplMode.REFRESH_AND_PERSIST
             with Syncrepl(
-                options.data_path, told, mode, options.url, store=store, **no_reconnecting(), **more
+                options.data_path, told, mode, options.url, store=store, reconnect=False, **more
             ) as client:
                 yield client, told
         finally:
