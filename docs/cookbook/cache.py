@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Optional
 
-import ldap
-
 from syncrepl_client import Change, Syncrepl, SyncreplMode, Text
 from syncrepl_client.callbacks import Attributes, BaseCallback
 from syncrepl_client.exceptions import ClosedError
@@ -82,9 +80,9 @@ class Follower(threading.Thread):
         while not self.stopping.is_set():
             try:
                 self.follow()
-            except Exception:
+            except Exception as error:
                 logger.exception("can't follow the directory; again in %.0f s", AGAIN_SECONDS)
-                self.people.disconnected(ldap.SERVER_DOWN())
+                self.people.disconnected(error)
                 self.stopping.wait(AGAIN_SECONDS)
 
     def follow(self) -> None:

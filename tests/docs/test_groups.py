@@ -130,6 +130,13 @@ def test_groups_are_in_the_tables(name: str, grouped: Directory, start: Start) -
     assert groups_of(grouped) == {"everybody": set()}, "slapd does not mend the group by itself"
     finish(start, name)
     assert groups_in(name) == {"everybody": set()}
+    with grouped.server.connected() as connection:
+        for dn in (f"cn=everybody,ou=groups,{SUFFIX}", f"ou=groups,{SUFFIX}"):
+            connection.delete_s(dn)
+    finish(start, name)
+    assert groups_in(name) == {}
+    with closing(database(name)) as db:
+        assert db.execute("SELECT count(*) FROM member").fetchone() == (0,)
 
 
 WATCH = """

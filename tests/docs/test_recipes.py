@@ -16,7 +16,7 @@ import pytest
 from ldap.ldapobject import LDAPObject
 
 from tests.docs.conftest import PEOPLE, Directory, Program
-from tests.docs.snippets import COOKBOOK, recipe
+from tests.docs.snippets import COOKBOOK, DOCS, Block, recipe
 from tests.servers import DS389
 from tests.servers.people import SUFFIX, person, person_dn, uid
 from tests.servers.process import free_port
@@ -28,6 +28,11 @@ def test_every_recipe_has_a_test() -> None:
     here = Path(__file__).parent
     tests = "".join(path.read_text(encoding="utf-8") for path in here.glob("test_*.py"))
     assert [path.name for path in COOKBOOK if f'"{path.name}"' not in tests] == []
+
+
+def test_every_recipe_is_on_a_page() -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("cookbook/*.rst"))
+    assert [path.name for path in COOKBOOK if f":: {path.name}\n" not in pages] == []
 
 
 # --- the cache
@@ -172,16 +177,20 @@ def accounts() -> dict[str, tuple[bool, set[str]]]:
     }
 
 
-def test_freeipa(
-    freeipa: DS389, launch: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def ipa_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Block:
+    """The program, and what it needs; without TLS, as the tests' server has no certificate."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "state").mkdir()
     (tmp_path / "password").write_text("secret-secret\n")
     (tmp_path / "password").chmod(0o600)
-    block = recipe("freeipa.py")  # the server of the tests has no certificate
-    block = block._replace(text=block.text.replace("starttls=True", "starttls=False"))
-    running = launch(block, freeipa)
+    block = recipe("freeipa.py")
+    assert "starttls=True" in block.text
+    return block._replace(text=block.text.replace("starttls=True", "starttls=False"))
+
+
+def test_freeipa(freeipa: DS389, ipa_program: Block, launch: Start) -> None:
+    running = launch(ipa_program, freeipa)
     running.wait_for("in step with the directory: 3 entries")
     assert accounts() == {
         "ada": (True, {"staff", "all"}),
@@ -205,9 +214,9 @@ def test_freeipa(
         connection.delete_s(f"uid=ben,{USERS}")
     instants = [("told", 1), ("committing", 1), ("committed", 1)]
     for moment, number in instants:
-        dying = launch(block, freeipa, "-m", "tests.docs.dying", moment, str(number), "--")
+        dying = launch(ipa_program, freeipa, "-m", "tests.docs.dying", moment, str(number), "--")
         dying.wait_for_kill()
-    running = launch(block, freeipa)
+    running = launch(ipa_program, freeipa)
     running.wait_for("in step with the directory: 2 entries")
     running.stop()
     assert accounts() == {"ada": (True, {"staff"}), "cleo": (True, set())}
