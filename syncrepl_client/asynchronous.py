@@ -6,8 +6,9 @@ can't do without blocking is done aside: connect, TLS and bind, a Cancel, one qu
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
@@ -39,17 +40,30 @@ class AsyncSyncrepl(Follower):
     """
 
     _awaits = True
+    _idle: asyncio.Event
+    _worker: Optional["asyncio.Task[Any]"] = None
 
     async def poll(self, timeout: Optional[float] = None) -> bool:
         """Wait for something to do, do it, commit it: as :meth:`.Syncrepl.poll`."""
-        self._check_usable("poll")
+        self._check_pollable("poll")
         deadline = arguments.deadline(timeout)
         with self._at_work():
             return await _drive(self._turns.poll(deadline))
 
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with super()._at_work():
+            self._worker = asyncio.current_task()
+            self._idle.clear()
+            try:
+                yield
+            finally:
+                self._worker = None
+                self._idle.set()
+
     async def run(self) -> None:
         """Poll until the search is over; raises what :meth:`poll` raises."""
-        self._check_usable("run")
+        self._check_pollable("run")
         with self._at_work():
             await _drive(self._turns.run())
 
@@ -78,11 +92,19 @@ class AsyncSyncrepl(Follower):
             return differences
 
     async def unbind(self) -> None:
-        """Close the connection and the store.  Every method raises ClosedError from then on."""
+        """Close the connection and the store.  Every method raises ClosedError from then on.
+
+        If another task is at work with the client, stop it, and wait until it has.
+        """
+        self._give_up_iteration()
+        while self._worker not in (None, asyncio.current_task()):
+            self.please_stop()
+            await self._idle.wait()
         self._unbind()
 
     async def __aenter__(self) -> "AsyncSyncrepl":
         self._check_usable("__aenter__")
+        self._idle = asyncio.Event()
         try:
             with self._at_work():
                 await _drive(self._turns.begin())

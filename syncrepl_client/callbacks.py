@@ -237,16 +237,17 @@ _CO_COROUTINE = 0x80
 
 
 def usable(callback: Any, *, awaits: bool = False) -> Any:
-    """Return *callback*, made an instance where it is a class.
+    """Return *callback*, made an instance where it is a class; for None, one that does nothing.
 
     Args:
-        callback: an object, or a class.
+        callback: an object, or a class, or None.
         awaits: whether its methods may be ``async``.
 
     Raises:
         CallbackInvalid: it lacks a method that is called, or one is ``async`` that must not be;
             the message names it.
     """
+    callback = BaseCallback if callback is None else callback
     instance = callback() if isinstance(callback, type) else callback
     missing = [name for name in _METHODS if not callable(getattr(instance, name, None))]
     if missing:

@@ -52,14 +52,14 @@ class Syncrepl(Follower):
             Exception: whatever a callback raised; nothing was committed, and the next
                 ``poll()`` searches again, from the last commit on.
         """
-        self._check_usable("poll")
+        self._check_pollable("poll")
         deadline = arguments.deadline(timeout)
         with self._at_work():
             return drive(self._turns.poll(deadline))
 
     def run(self) -> None:
         """Poll until the search is over; raises what :meth:`poll` raises."""
-        self._check_usable("run")
+        self._check_pollable("run")
         with self._at_work():
             drive(self._turns.run())
 

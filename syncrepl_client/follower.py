@@ -70,7 +70,8 @@ class Follower:
         Args:
             data_path: prefix of the data store's file names; ``"state/"`` puts them in
                 that directory, which must exist.
-            callback: a :class:`~syncrepl_client.callbacks.BaseCallback` or such a class.
+            callback: a :class:`~syncrepl_client.callbacks.BaseCallback` or such a class; None
+                for a program that iterates over ``changes()``, and does nothing else.
             mode: whether to end after the refresh, or to go on.
             ldap_url: server, search base, attributes, scope and filter; None for the URL
                 that the store remembers.  The extensions ``bindname`` and ``X-BINDPW`` bind:
@@ -123,6 +124,7 @@ class Follower:
         given = None if ldap_url is None else url.parse(ldap_url)
         usable = callbacks.usable(callback, awaits=self._awaits)
         self._closed = self._busy = False
+        self._listens = callback is not None
         self._handed_over: Optional[weakref.ref[Course[None]]] = None
         with contextlib.ExitStack() as undo:
             self.store = open_store(store, data_path)
@@ -191,6 +193,7 @@ class Follower:
     @callback.setter
     def callback(self, callback: Any) -> None:
         self._delivery.callback = callbacks.usable(callback, awaits=self._awaits)
+        self._listens = callback is not None
 
     @property
     def refreshed(self) -> bool:
@@ -242,10 +245,19 @@ class Follower:
                 "has returned"
             )
 
-    def _unbind(self) -> None:
+    def _check_pollable(self, method: str) -> None:
+        self._check_usable(method)
+        if not self._listens:
+            raise UsageError(f"{method}() without a callback: nobody would hear of the changes")
+
+    def _give_up_iteration(self) -> None:
+        """End an iteration whose change is with the program: it comes again."""
         course = None if self._handed_over is None else self._handed_over()
         if course is not None:
-            course.close()  # the change at hand comes again
+            course.close()
+
+    def _unbind(self) -> None:
+        self._give_up_iteration()
         self._check_usable("unbind")
         self._closed = True
         with contextlib.ExitStack() as stack:

@@ -25,7 +25,7 @@ def run_all(*clients: Syncrepl) -> None:
     """
     with contextlib.ExitStack() as stack:
         for client in clients:
-            client._check_usable("run_all")
+            client._check_pollable("run_all")
             stack.enter_context(client._at_work())
         courses = {client: client._turns.run() for client in clients}
         for course in courses.values():

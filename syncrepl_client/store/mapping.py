@@ -6,6 +6,7 @@ has the entries by UUID, UUIDs by key, how many entries lie below a key, and the
 """
 
 import math
+import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ class MappingStore(Store):
         """Begin without a mapping; *new_scratch* makes one for what a refresh names."""
         self._data: Optional[Mapping[bytes, bytes]] = None
         self._pending: dict[bytes, Optional[bytes]] = {}
+        self._counting = threading.Lock()  # over what count() reads from other threads
+        self._committed: Optional[int] = None
         self._transaction = False
         self._undo: Optional[list[Callable[[], None]]] = None  # in a savepoint
         self.named = MappingNamed(self, new_scratch)
@@ -112,6 +115,15 @@ class MappingStore(Store):
     def __len__(self) -> int:
         return sum(1 for key in self._names(_KEY) if dn.is_live(key))
 
+    def count(self) -> int:
+        with self._counting:
+            if self._data is None:
+                return 0
+            if self._committed is None:
+                names = (name for name in all_names(self._data) if name[:1] == _KEY)
+                self._committed = sum(dn.is_live(name[1:]) for name in names)
+            return self._committed
+
     def live(self) -> Iterator[Record]:
         keys = sorted(key for key in self._names(_KEY) if dn.is_live(key))
         return filter(None, map(self.at, keys))
@@ -133,9 +145,21 @@ class MappingStore(Store):
             for name, value in zip(origin._fields, origin):
                 self._set(_ORIGIN + name.encode(), None if value is None else _encoded(value))
         if self._pending:
-            self._flush(self._pending)
+            with self._counting:
+                more = self._pending_entries()
+                self._flush(self._pending)
+                if self._committed is not None:
+                    self._committed += more
         self._pending = {}
         self._transaction = False
+
+    def _pending_entries(self) -> int:
+        """Return how many live entries are pending more than there will be less."""
+        return sum(
+            (value is not None) - (name in self._mapping)
+            for name, value in self._pending.items()
+            if name[:1] == _KEY and dn.is_live(name[1:])
+        )
 
     @abstractmethod
     def _flush(self, pending: dict[bytes, Optional[bytes]]) -> None:

@@ -11,6 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Callable
 
+import pytest
+
 from tests.conftest import missing_servers_skip
 from tests.docs.conftest import PEOPLE, Directory, Program
 from tests.docs.snippets import PYTHON, ROOT, Block, program
@@ -24,6 +26,11 @@ TESTED = {
     ("quickstart.rst", "follow.py"),
     ("client.rst", "patient.py"),
     ("client.rst", "service.py"),
+    ("iteration.rst", "loop.py"),
+    ("iteration.rst", "aloop.py"),
+    ("iteration.rst", "acallback.py"),
+    ("iteration.rst", "several.py"),
+    ("monitoring.rst", "figures.py"),
     ("testing.rst", "accounts.py"),
     ("testing.rst", "conftest.py"),
     ("testing.rst", "test_accounts.py"),
@@ -130,3 +137,34 @@ def test_the_tests_that_are_shown(tmp_path: Path) -> None:
     )
     tests = sum(block.text.count("\ndef test_") for block in shown)
     assert f"\n{tests} passed in " in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("name", ["loop.py", "aloop.py"])
+def test_loops(directory: Directory, start: Start, name: str) -> None:
+    running = start(program(name, "iteration.rst"))
+    running.wait_for(f"add uid=u{PEOPLE - 1:07d}")
+    dns = directory.change()
+    running.wait_for(f"add {dns['added']}")
+    lines = running.stop().splitlines()
+    assert f"rename {dns['new']}" in lines
+    assert any(line.endswith(dns["deleted"]) for line in lines[PEOPLE:])
+
+
+def test_acallback(directory: Directory, start: Start) -> None:
+    lines = start(program("acallback.py", "iteration.rst")).wait().splitlines()
+    assert len(lines) == PEOPLE
+    assert all(line.startswith("welcomed uid=") for line in lines)
+
+
+def test_several(directory: Directory, start: Start) -> None:
+    running = start(program("several.py", "iteration.rst"))
+    running.wait_for(f"person uid=u{PEOPLE - 1:07d}")
+    running.wait_for("unit ou=groups")
+    dns = directory.change()
+    running.wait_for(f"person {dns['added']}")
+    assert running.stop().count("unit ") == 2
+
+
+def test_figures(directory: Directory, start: Start) -> None:
+    output = start(program("figures.py", "monitoring.rst")).wait()
+    assert output == f"over: {PEOPLE} entries, {PEOPLE} new\n"
