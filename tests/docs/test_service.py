@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -47,8 +48,9 @@ def url(directory: Directory, bindname: str = f"cn=reader,{SUFFIX}") -> str:
 
 def until(receiver: socket.socket, text: bytes) -> bytes:
     """Receive until there is *text*; return the message that has it."""
+    deadline = time.monotonic() + 60
     while text not in (message := receiver.recv(4096)):
-        pass
+        assert time.monotonic() < deadline, message
     return message
 
 
