@@ -39,7 +39,9 @@ _PARENTS, _SHORT = 1024, 1024
 
 
 def key(dn: str) -> bytes:
-    """Return the key of *dn*.
+    """Return the key of *dn*: its normal form, the same for every way to write it.
+
+    Keys are for comparing: what is below *dn* has a key that begins with that of *dn*.
 
     Raises:
         ValueError: *dn* is not a DN.

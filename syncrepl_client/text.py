@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, overload
 
 from .messages import Attributes
 
@@ -113,6 +113,12 @@ class Text(Mapping[str, "list[str]"]):
         """The attributes that are not here, as they were handed over."""
         names = self._names.values()
         return {name: self._attrs[name] for name in names if self._decoded(name) is None}
+
+    @overload
+    def first(self, name: str, default: str) -> str: ...
+
+    @overload
+    def first(self, name: str, default: Optional[str] = None) -> Optional[str]: ...
 
     def first(self, name: str, default: Optional[str] = None) -> Optional[str]:
         """Return the first value of *name*; *default* if there is none, or it is no text."""

@@ -17,7 +17,7 @@ import ldap
 import pytest
 
 from tests.docs.snippets import ROOT, Block, here
-from tests.servers import Slapd
+from tests.servers import Server, Slapd
 from tests.servers.people import SUFFIX, people_ldif, person, person_dn
 
 PEOPLE = 60
@@ -76,17 +76,26 @@ def workplace(directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return tmp_path
 
 
+def split_arguments(arguments: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What comes before the mark ``--``, and what comes after it, or without it."""
+    mark = arguments.index("--") + 1 if "--" in arguments else 0
+    return arguments[: max(mark - 1, 0)], arguments[mark:]
+
+
 class Program:
     """A program from the documentation, running."""
 
-    def __init__(self, block: Block, server: Slapd, place: Path) -> None:
+    def __init__(self, block: Block, server: Server, place: Path, *arguments: str) -> None:
+        """Start it with *arguments*; those before a ``--`` are for Python, before its name."""
         assert block.program is not None
+        before, after = split_arguments(arguments)
         file = place / block.program
         file.write_text(here(block.text, server), encoding="utf-8")
+        self._place = place
         self._output = place / f"{block.program}.out"
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "error", str(file)],
+                [sys.executable, "-W", "error", *before, str(file), *after],
                 cwd=place,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdout=output,
@@ -98,10 +107,24 @@ class Program:
 
     def wait_for(self, text: str, seconds: float = 20) -> None:
         """Wait until it has written *text*."""
+        self.wait_until(lambda: text in self.output(), text, seconds)
+
+    def wait_for_file(self, name: str, *texts: str) -> None:
+        """Wait until all of *texts* are in one line of a file."""
+        file = self._place / name
+
+        def there() -> bool:
+            lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+            return any(all(text in line for text in texts) for line in lines)
+
+        self.wait_until(there, f"{texts} in {name}")
+
+    def wait_until(self, done: Callable[[], bool], what: str, seconds: float = 20) -> None:
+        """Wait, while it runs, until *done*."""
         deadline = time.monotonic() + seconds
-        while text not in self.output():
+        while not done():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"no {text!r} in:\n{self.output()}")
+                pytest.fail(f"no {what!r} in:\n{self.output()}")
             time.sleep(0.02)
 
     def wait(self) -> str:
@@ -109,10 +132,23 @@ class Program:
         assert self._process.wait(timeout=30) == 0, self.output()
         return self.output()
 
+    def terminate(self) -> None:
+        """Tell it to end."""
+        self._process.send_signal(signal.SIGTERM)
+
     def stop(self) -> str:
         """Tell it to end; return what it has written."""
-        self._process.send_signal(signal.SIGTERM)
+        self.terminate()
         return self.wait()
+
+    def fail(self, code: int = 1) -> str:
+        """Wait for its end, by an error; return what it has written."""
+        assert self._process.wait(timeout=30) == code, self.output()
+        return self.output()
+
+    def wait_for_kill(self) -> None:
+        """Wait until it has killed itself."""
+        assert self._process.wait(timeout=30) == -signal.SIGKILL, self.output()
 
     def kill(self) -> None:
         """End it, whatever it does."""
@@ -121,15 +157,27 @@ class Program:
 
 
 @pytest.fixture
-def start(directory: Directory, workplace: Path) -> Iterator[Callable[[Block], Program]]:
-    """A function that starts a program in the workplace."""
+def launch(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """A function that starts a program against a server."""
     started: list[Program] = []
 
-    def run(block: Block) -> Program:
-        (workplace / f"{block.program}.out").unlink(missing_ok=True)
-        started.append(Program(block, directory.server, workplace))
+    def run(block: Block, server: Server, *arguments: str) -> Program:
+        (tmp_path / f"{block.program}.out").unlink(missing_ok=True)
+        started.append(Program(block, server, tmp_path, *arguments))
         return started[-1]
 
     yield run
     for program in started:
         program.kill()
+
+
+@pytest.fixture
+def start(
+    directory: Directory, workplace: Path, launch: Callable[..., Program]
+) -> Callable[..., Program]:
+    """A function that starts a program in the workplace."""
+
+    def run(block: Block, *arguments: str) -> Program:
+        return launch(block, directory.server, *arguments)
+
+    return run

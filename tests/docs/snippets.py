@@ -18,10 +18,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from tests.servers import Slapd
+from tests.servers import Server, Slapd
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.rst")))
+DOCS = ROOT / "docs"
+DOCUMENTS = (
+    ROOT / "README.md",
+    *sorted(DOCS.glob("*.rst")),
+    *sorted(DOCS.glob("cookbook/*.rst")),
+)
+COOKBOOK = tuple(sorted(DOCS.glob("cookbook/*.py")))
 OTHER_DOCUMENTS = tuple(path for path in sorted(ROOT.glob("*.md")) if path not in DOCUMENTS)
 
 
@@ -84,7 +90,14 @@ def program(name: str, document: str) -> Block:
     return found
 
 
-def here(text: str, server: Slapd) -> str:
+def recipe(name: str) -> Block:
+    """The program of that name in the cookbook."""
+    (path,) = [path for path in COOKBOOK if path.name == name]
+    text = f"# {name}\n{path.read_text(encoding='utf-8')}"
+    return Block(f"cookbook/{name}", 0, "python", name, text)
+
+
+def here(text: str, server: Server) -> str:
     """*text* with the URLs of a server that is there."""
     return text.replace("ldap://localhost/", f"{server.url}/")
 

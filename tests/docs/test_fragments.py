@@ -46,6 +46,9 @@ def check(document: str, results: dict[str, Any]) -> None:
         assert len(results["mirror"].entries) == PEOPLE + 4
     elif document == "helpers.rst":
         check_helpers(results)
+    elif document == "migrating.rst":
+        assert len(results["accounts"]) in (PEOPLE, 3)  # all at first, then what is told
+        assert "uid=gone,ou=people,dc=example,dc=com" not in results["accounts"]
     elif document == "testing.rst":
         assert results["whoami"] == f"dn:{results['server'].root_dn}"
         assert not results["server"].running

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The cookbook's service, and what starts it: a unit of systemd, a container."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from tests.docs.conftest import PEOPLE, Directory, Program
+from tests.docs.snippets import ROOT, recipe
+from tests.servers.people import SUFFIX
+
+Start = Callable[..., Program]
+EXAMPLES = ROOT / "docs" / "examples"
+UNIT = EXAMPLES / "syncrepl-client.service"
+
+
+@pytest.fixture
+def told(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """What systemd would give the service: directories, a credential, a socket to tell it."""
+    (workplace / "credentials").mkdir(mode=0o700)
+    password = workplace / "credentials" / "password"
+    password.write_text("secret\n")
+    password.chmod(0o400)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(password.parent))
+    monkeypatch.setenv("STATE_DIRECTORY", str(workplace / "state"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(workplace / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(workplace / "notify"))
+        receiver.settimeout(20)
+        yield receiver
+
+
+def url(directory: Directory, bindname: str = f"cn=reader,{SUFFIX}") -> str:
+    search = f"{SUFFIX}?cn,mail?sub?(objectClass=person)"
+    return f"{directory.server.url}/{search}?bindname={bindname.replace(',', '%2C')}"
+
+
+def until(receiver: socket.socket, text: bytes) -> bytes:
+    """Receive until there is *text*; return the message that has it."""
+    deadline = time.monotonic() + 60
+    while text not in (message := receiver.recv(4096)):
+        assert time.monotonic() < deadline, message
+    return message
+
+
+def test_the_service_tells_systemd(
+    directory: Directory, told: socket.socket, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LDAP_URL", url(directory))
+    running = start(recipe("service.py"))
+    assert b"follows %d entries" % PEOPLE in until(told, b"READY=1\n")
+    dns = directory.change()
+    running.wait_for(f"add {dns['added']}")
+    until(told, b"WATCHDOG=1")
+    directory.server.stop()
+    until(told, b"STATUS=the server is away")
+    directory.server.start()
+    until(told, b"READY=1\n")
+    running.stop()
+    until(told, b"STOPPING=1")
+
+
+def test_the_service_gives_up_where_somebody_must_look(
+    directory: Directory, told: socket.socket, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_up = int(re.findall(r"^RestartPreventExitStatus=(\d+)$", UNIT.read_text(), re.M)[0])
+    monkeypatch.setenv("LDAP_URL", url(directory, f"cn=nobody,{SUFFIX}"))
+    assert "Invalid credentials" in start(recipe("service.py")).fail(given_up)
+    monkeypatch.setenv("LDAP_URL", "http://localhost/")
+    assert "CRITICAL service: " in start(recipe("service.py")).fail(given_up)
+    monkeypatch.setenv("LDAP_URL", url(directory))
+    directory.server.stop()
+    assert "Can't contact LDAP server" in start(recipe("service.py")).fail(1)
+
+
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None and "CI" not in os.environ:
+        pytest.skip("systemd-analyze is not installed (Debian package systemd)")
+    text = UNIT.read_text(encoding="utf-8")
+    unit = tmp_path / UNIT.name
+    program = "/opt/syncrepl-client/bin/python"
+    assert text.count(f"ExecStart={program} ") == 1
+    unit.write_text(text.replace(program, sys.executable), encoding="utf-8")
+
+    def complaints() -> list[str]:
+        """What it says of this unit: it looks at those of the system too."""
+        command = [str(analyze), "verify", "--man=no", str(unit)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return [line for line in done.stdout.splitlines() if UNIT.stem in line]
+
+    assert complaints() == []
+    unit.write_text(unit.read_text().replace("Restart=always", "Restart=allways"))
+    assert "allways" in "".join(complaints())
+
+
+def test_the_unit_says_what_the_service_reads() -> None:
+    text, program = UNIT.read_text(encoding="utf-8"), recipe("service.py").text
+    assert '"LDAP_URL=' in text
+    assert 'os.environ["LDAP_URL"]' in program
+    assert "LoadCredential=password:" in text
+    assert 'os.path.join(credentials, "password")' in program
+    assert "StateDirectory=" in text
+    assert "Type=notify" in text
+
+
+def test_the_container_is_made_of_what_is_there() -> None:
+    text = (EXAMPLES / "Containerfile").read_text(encoding="utf-8")
+    copies = re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE)
+    assert [name for line in copies for name in line.split() if not (ROOT / name).exists()] == []
+    (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
+    program = entry.split('"')[3]
+    assert f"COPY docs/cookbook/service.py {program}\n" in text

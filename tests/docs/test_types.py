@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every example passes ``mypy --strict``, as its reader would run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from tests.docs.snippets import COOKBOOK, PYTHON, ROOT, Block
+
+# python-ldap ships no types. The library's own sources are checked elsewhere, with better ones.
+CONFIG = """\
+[mypy]
+strict = true
+
+[mypy-ldap.*,ldapurl.*]
+ignore_missing_imports = true
+
+[mypy-syncrepl_client.*]
+follow_imports = silent
+"""
+
+
+def module(blocks: Iterable[Block]) -> str:
+    """Blocks of one document as one module; each line has the number that it has there."""
+    lines: list[str] = []
+    for block in blocks:
+        lines += [""] * (block.line - 1 - len(lines))
+        lines += block.text.splitlines()
+    return "\n".join([*lines, ""])
+
+
+def write_examples(place: Path) -> list[Path]:
+    """Write what is in the documents to files: a program each, the fragments of one together.
+
+    A program whose name no other has keeps it, as others may import it.
+    """
+    written = []
+    names = Counter(block.program for block in PYTHON if block.program)
+    names.update(path.name for path in COOKBOOK)
+    for (document, program), blocks in groupby(
+        sorted(PYTHON, key=lambda block: (block.document, block.program or "", block.line)),
+        key=lambda block: (block.document, block.program),
+    ):
+        unique = program if names[program] == 1 else None
+        name = f"{document.replace('.', '_')}_{program or 'fragments.py'}"
+        written.append(place / (unique or name))
+        written[-1].write_text(module(blocks), encoding="utf-8")
+    return written
+
+
+def check(place: Path, files: list[Path]) -> str:
+    """Run mypy; return what it finds fault with."""
+    config = place / "mypy.ini"
+    config.write_text(CONFIG, encoding="utf-8")
+    options = ["--config-file", str(config), "--cache-dir", str(ROOT / ".mypy_cache" / "docs")]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, "--no-error-summary", *map(str, files)],
+        cwd=place,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.stdout
+
+
+def test_every_example_is_typed(tmp_path: Path) -> None:
+    if "CI" not in os.environ:
+        pytest.importorskip("mypy")
+        pytest.importorskip("sqlalchemy")
+    examples = write_examples(tmp_path)
+    assert len(examples) > 8
+    assert check(tmp_path, [*examples, ROOT / "demo.py", *COOKBOOK]) == ""
+
+
+def test_an_example_without_types_is_noticed(tmp_path: Path) -> None:
+    if "CI" not in os.environ:
+        pytest.importorskip("mypy")
+    block = Block("bad.rst", 7, "python", "", "def record_add(self, dn, attrs):\n    print(dn)\n")
+    bad = tmp_path / "bad.py"
+    bad.write_text(module([block]), encoding="utf-8")
+    assert check(tmp_path, [bad]).startswith("bad.py:7: error: Function is missing a type")
