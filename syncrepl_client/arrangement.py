@@ -31,7 +31,7 @@ class HeldBack(Protocol):
         """Say whether it is held back."""
 
     def following(self, key: bytes, below: bytes) -> Optional[bytes]:
-        """Return the next key after *key*, in order, that begins with *below*; None if none does."""
+        """Return the next greater key that begins with *below*; None if none does."""
 
 
 class _Carried(NamedTuple):
@@ -143,6 +143,10 @@ class Arrangement(Following):
         if self._arrived is not None:
             arrived, self._arrived = self._arrived, None
             yield from self._let_go(arrived)
+
+    def forget(self) -> None:
+        """Hear that what was received since the last commit was rolled back."""
+        self._carried = self._arrived = None
 
     def release(self) -> Iterator[Change]:
         """Yield what is still held back when a refresh is done: its parent will not come."""

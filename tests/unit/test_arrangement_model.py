@@ -9,20 +9,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Callable
 
 import pytest
 
-from syncrepl_client import dn
+from syncrepl_client import attributes, dn
 from syncrepl_client.arrangement import Arrangement
 from syncrepl_client.changes import Change
-from syncrepl_client.heldback import HeldInMemory
-from syncrepl_client.messages import Attributes, Done, Entry, Message, PhaseEnd, State
+from syncrepl_client.dialect import OPENLDAP
+from syncrepl_client.heldback import open_notes
+from syncrepl_client.messages import Attributes, Done, Entry, IdSet, Message, PhaseEnd, State
 from syncrepl_client.placement import Step
-from syncrepl_client.protocol import RefreshDone, StartOver, Synchronization
-from syncrepl_client.store import Store
+from syncrepl_client.protocol import Fact, RefreshDone, Request, StartOver, Synchronization
+from syncrepl_client.store import MemoryStore, SQLiteStore, Store
 from tests.unit import test_placement_model as model
-from tests.unit.test_placement_model import Client, delete_phase, present_phase, reload
+from tests.unit.test_placement_model import (
+    BASE,
+    delete_phase,
+    entry,
+    present_phase,
+    reload,
+    shuffled,
+)
 
 
 class Rooted(model.Directory):
@@ -92,104 +101,107 @@ class Tree:
             self.add(dn.rebase(name, key[len(old) :], new_dn), attrs)
 
 
-class Follower(Client):
-    """A client that arranges what it hears for a tree, from which kills take nothing back."""
+class Follower:
+    """Arranges what it hears of a search for a tree, in transactions, as LDIFCallback does."""
 
-    def __init__(self, base: bytes) -> None:
-        super().__init__()
+    def __init__(self, base: bytes, path: Path | None) -> None:
         self.tree = Tree(base)
-        self.held = HeldInMemory()
-        self.arrangement = Arrangement(self.store, self.held, base)
-        self.written: list[Change] = []
-        self.count = {"held": 0}
+        self.path = path
+        self.store: Store = MemoryStore()
+        self.held = open_notes(self.store)
+        self.ever_held = 0
+        self.start()
 
-    def take(self, step: Step) -> None:
-        if step.change is not None:
-            self.written += self.arrangement.receive(step.change)
-        super().take(step)
+    def start(self) -> None:
+        """Begin with what is committed, as another process does."""
+        if self.path is not None:
+            self.store.close()
+            self.store = SQLiteStore(str(self.path))
+        self.store.create()
+        if self.path is not None:
+            self.held = open_notes(self.store)
+        self.arrangement = Arrangement(self.store, self.held, self.tree.base)
+        self.written: list[Change] = []
+
+    def search(self, cookie: bytes | None) -> Synchronization:
+        request = Request(OPENLDAP, dn.key(BASE), True, cookie=cookie)
+        return Synchronization(request, self.store, self.store.named)
 
     def feed(self, sync: Synchronization, messages: Iterator[Message]) -> str | None:
+        """Return how it ended: "done", "start over", or None."""
         ended: str | None = None
         for message in messages:
             self.store.begin()
             for fact in sync.receive(message):
-                if isinstance(fact, Step):
-                    self.take(fact)
-                elif isinstance(fact, RefreshDone):
-                    self.written += self.arrangement.release()
-                    ended = "done"
-                elif isinstance(fact, StartOver):
-                    self.start_overs += 1
-                    ended = "start over"
-            self.written += self.arrangement.settle()
+                ended = self.take(fact) or ended
             self.commit()
         return ended
 
+    def take(self, fact: Fact) -> str | None:
+        if isinstance(fact, Step):
+            if fact.change is not None:
+                self.written += self.arrangement.receive(fact.change)
+            if fact.record is not None:
+                self.store.put(fact.record)
+            else:
+                self.store.remove(fact.uuid)
+        elif isinstance(fact, RefreshDone):
+            self.written += self.arrangement.settle()
+            assert not list(self.arrangement.release()), "something would have waited for ever"
+            return "done"
+        return "start over" if isinstance(fact, StartOver) else None
+
     def commit(self) -> None:
+        self.written += self.arrangement.settle()
         for operation in self.written:
             self.tree.apply(operation)
         self.written.clear()
-        self.held.commit()
+        self.held.committing()
         self.store.commit()
         self.check()
 
     def check(self) -> None:
         """See that the tree has what the store has, but for what is held back."""
-        held, key = set(), self.held.following(b"", b"")
+        held, key = set[bytes](), self.held.following(b"", b"")
         while key is not None:
             held.add(key)
             key = self.held.following(key, b"")
-        self.count["held"] += len(held)
-        stored = {record.key for record in self.store.live()}
-        assert held <= stored
-        assert set(self.tree.entries) == stored - held
-        for key, (name, attrs) in self.tree.entries.items():
-            record = self.store.at(key)
-            assert record is not None
-            assert (record.dn, model.attributes.decode(record.attrs)) == (name, attrs)
+        self.ever_held += len(held)
+        stored = {each.key: (each.dn, attributes.decode(each.attrs)) for each in self.store.live()}
+        assert held <= set(stored)
+        assert self.tree.entries == {key: stored[key] for key in set(stored) - held}
 
     def kill(self, sync: Synchronization, messages: Iterator[Message]) -> None:
-        """Begin to hear of *messages*, and be killed before the commit."""
-        mirror = dict(self.mirror)
+        """Be killed while one of *messages* is heard of, before the commit."""
         self.store.begin()
-        chance = random.Random(len(mirror))
-        facts = (fact for message in messages for fact in sync.receive(message))
-        for fact in facts:
-            if isinstance(fact, Step):
-                self.take(fact)
-            if chance.random() < 0.2:
-                break
+        facts = [fact for message in messages for fact in sync.receive(message)]
+        for fact in facts[: len(facts) // 2]:
+            self.take(fact)
         self.store.rollback()
-        self.written.clear()
-        self.held.rollback()
-        self.mirror = mirror
-        self.arrangement = Arrangement(self.store, self.held, self.tree.base)
+        self.held.rolled_back()
+        self.start()
 
 
-def _untold(message: Message) -> bool:
-    """Say whether a refresh that is killed does not come to this, or may not be resumed then."""
-    told_again = not isinstance(message, Entry) or message.state is not State.PRESENT
-    return isinstance(message, (PhaseEnd, Done)) or not told_again
-
-
-def begin(seed: int) -> tuple[Rooted, Follower]:
+def begin(seed: int, path: Path | None) -> tuple[Rooted, Follower]:
     directory = Rooted(random.Random(seed))
     assert directory.root is not None
-    return directory, Follower(dn.key(directory.dn(directory.root)))
+    return directory, Follower(dn.key(directory.dn(directory.root)), path)
 
 
-def refresh(client: Follower, directory: Rooted, *, resume: bool) -> None:
+def refresh(client: Follower, directory: Rooted, *, resume: bool) -> Synchronization:
     phase = directory.chance.choice([delete_phase, present_phase]) if resume else reload
-    if client.feed(client.search(b"c" if resume else None), phase(directory)) == "start over":
-        assert client.feed(client.search(None), reload(directory)) == "done"
+    sync = client.search(b"c" if resume else None)
+    if client.feed(sync, phase(directory)) == "start over":
+        sync = client.search(None)
+        assert client.feed(sync, reload(directory)) == "done"
     assert dict(client.tree.entries.values()) == directory.state()
     directory.changed.clear()
     directory.deleted.clear()
+    return sync
 
 
-@pytest.mark.parametrize("seed", range(400))
-def test_refreshes(seed: int) -> None:
-    directory, client = begin(seed)
+def refreshes(seed: int, path: Path | None) -> Follower:
+    directory, client = begin(seed, path)
     for _ in range(directory.chance.randint(0, 8)):
         directory.change()
     refresh(client, directory, resume=False)
@@ -197,11 +209,18 @@ def test_refreshes(seed: int) -> None:
         for _ in range(directory.chance.randint(1, 8)):
             directory.change()
         refresh(client, directory, resume=directory.chance.random() < 0.8)
+    return client
 
 
-@pytest.mark.parametrize("seed", range(400))
-def test_refreshes_with_kills(seed: int) -> None:
-    directory, client = begin(seed)
+def _resumable(message: Message) -> bool:
+    """Say whether a search that hears of this may be cut short, and resumed with its cookie."""
+    if isinstance(message, Entry):
+        return message.state is not State.PRESENT  # it is not told again where it is
+    return not isinstance(message, (PhaseEnd, Done))
+
+
+def kills(seed: int, path: Path | None) -> Follower:
+    directory, client = begin(seed, path)
     chance = directory.chance
     refresh(client, directory, resume=False)
     for _ in range(6):
@@ -212,10 +231,46 @@ def test_refreshes_with_kills(seed: int) -> None:
             whole |= chance.random() < 0.3
             phase: Callable[[model.Directory], Iterator[Message]]
             phase = reload if whole else chance.choice([delete_phase, present_phase])
-            messages = list(phase(directory))
-            messages = [each for each in messages if not _untold(each)]
+            messages = list(filter(_resumable, phase(directory)))
             point = chance.randint(0, len(messages))
             sync = client.search(None if whole else b"c")
             client.feed(sync, iter(messages[:point]))
-            client.kill(sync, iter(messages[point:]))
+            client.kill(sync, iter(messages[point : point + 1]))
         refresh(client, directory, resume=not whole)
+    return client
+
+
+def persist(seed: int, path: Path | None) -> Follower:
+    directory, client = begin(seed, path)
+    for _ in range(8):
+        directory.change()
+    sync = refresh(client, directory, resume=False)
+    chance = directory.chance
+    for _ in range(40):
+        before = shuffled(chance, set(directory.parents))
+        changes: list[Callable[[bytes], None]] = [directory.rename, directory.delete, directory.add]
+        chance.choice(changes)(before[0])
+        told: list[Message] = [entry(directory, uuid) for uuid in directory.changed]
+        gone = tuple(set(before) - set(directory.parents))
+        client.feed(sync, iter([*told, IdSet(gone, deletes=True)]))
+        directory.changed.clear()
+        assert dict(client.tree.entries.values()) == directory.state()
+    return client
+
+
+@pytest.mark.parametrize("seed", range(500))
+@pytest.mark.parametrize("life", [refreshes, kills, persist])
+def test_in_memory(life: Callable[[int, Path | None], Follower], seed: int) -> None:
+    life(seed, None)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1020))
+@pytest.mark.parametrize("life", [refreshes, kills, persist])
+def test_in_a_database(
+    life: Callable[[int, Path | None], Follower], seed: int, tmp_path: Path
+) -> None:
+    life(seed, tmp_path / "store").store.close()
+
+
+def test_something_is_held_back() -> None:
+    assert sum(kills(seed, None).ever_held for seed in range(50)) > 100
