@@ -114,8 +114,7 @@ class Arrangement(Following):
         if kind is ChangeKind.REFERENCE:
             return
         old, new = dn.key(old_dn or ""), dn.key(new_dn or "")
-        carried = self._is_carried(kind, old, new)
-        if not carried:
+        if not (kind is ChangeKind.RENAME and self._follows(old, new)):
             yield from self.settle()
         if kind is ChangeKind.ADD:
             yield from self._appear(change, new)
@@ -125,10 +124,7 @@ class Arrangement(Following):
             yield from self._change(change, old, new)
         elif old != new:
             self._held.remove(old)
-            if carried:
-                self._held.add(new)  # what holds its place may not have been told of yet
-            else:
-                yield from self._appear(change, new)
+            yield from self._appear(change, new)
 
     def settle(self) -> Iterator[Change]:
         """Yield what is left to be done when a message has been told of to its end.
@@ -158,16 +154,12 @@ class Arrangement(Following):
 
     # ---
 
-    def _is_carried(self, kind: ChangeKind, old: bytes, new: bytes) -> bool:
-        """Say whether a change belongs to the rename that the other server did last."""
+    def _follows(self, old: bytes, new: bytes) -> bool:
+        """Say whether the other server's last rename took an entry from *old* to *new*."""
         if self._carried is None:
             return False
         origin, target, _, _ = self._carried
-        if kind is ChangeKind.RENAME:
-            return old.startswith(origin) and new == target + old[len(origin) :]
-        if kind is ChangeKind.DELETE:
-            return old.startswith(origin) or (old.startswith(target) and old in self._held)
-        return False
+        return old.startswith(origin) and new == target + old[len(origin) :]
 
     def _appear(self, change: Change, key: bytes) -> Iterator[Change]:
         """Yield how an entry comes that is not there, and what has waited for it."""
