@@ -90,15 +90,17 @@ class LDIFCallback(BaseCallback):
     def refresh_done(self, items: Mapping[str, Attributes]) -> None:
         """Write what still waits for its parent, which is not in the search's result."""
         self._do(self._order.settle())
-        orphans = 0
+        count, first = 0, None
         for change in self._order.release():
+            count, first = count + 1, first or change.new_dn
             self._do((change,))
-            orphans += 1
-        if orphans:
+        if count:
             logger.warning(
-                "%d entries are written whose parents are not in the search's result, or below "
-                "such entries; ldapmodify refuses them if the server does not have the parents",
-                orphans,
+                "%d %s written without a parent in the search's result, the first one %r; "
+                "ldapmodify adds nothing below what the other server does not have",
+                count,
+                "entry was" if count == 1 else "entries were",
+                first,
             )
         super().refresh_done(items)
 
