@@ -15,7 +15,11 @@ from uuid import UUID
 
 from . import attributes, dn
 from .changes import Change, ChangeKind, Phase
+from .postponed import Postponed, Rename
 from .view import Record, View
+
+POSTPONED = 1000
+"""So many changes are postponed until the parent of a renamed entry has come."""
 
 
 class HeldBack(Protocol):
@@ -63,8 +67,8 @@ class Following:
         else:
             yield change
 
-    def settle(self) -> Iterator[Change]:
-        """Yield what is left to be done when a message has been told of to its end."""
+    def finish(self) -> Iterator[Change]:
+        """Yield what is left to be done before a commit."""
         self._carried = None
         return iter(())
 
@@ -104,6 +108,7 @@ class Arrangement(Following):
         """
         super().__init__()
         self._arrived: Optional[bytes] = None
+        self._postponed = Postponed()
         self._view = view
         self._held = held
         self._base = base
@@ -116,6 +121,10 @@ class Arrangement(Following):
         old, new = dn.key(old_dn or ""), dn.key(new_dn or "")
         if not (kind is ChangeKind.RENAME and self._follows(old, new)):
             yield from self.settle()
+            if kind is ChangeKind.RENAME and self._follows_postponed(change, old, new):
+                return
+            for rename in self._in_the_way(kind, old, new):
+                yield from self._give_up(rename)
         if kind is ChangeKind.ADD:
             yield from self._appear(change, new)
         elif kind is ChangeKind.DELETE:
@@ -139,18 +148,81 @@ class Arrangement(Following):
         if self._arrived is not None:
             arrived, self._arrived = self._arrived, None
             yield from self._let_go(arrived)
+            for rename in self._postponed.to_below(arrived):
+                if rename in self._postponed and self._is_there(dn.parent(rename.target)):
+                    yield from self._do_now(rename)
+
+    def finish(self) -> Iterator[Change]:
+        """Yield what is left to be done before a commit: no rename is postponed any longer."""
+        yield from self.settle()
+        for rename in self._postponed:
+            yield from self._give_up(rename)
 
     def forget(self) -> None:
         """Hear that what was received since the last commit was rolled back."""
         self._carried = self._arrived = None
+        self._postponed = Postponed()
 
     def release(self) -> Iterator[Change]:
         """Yield what is still held back when a refresh is done: its parent will not come."""
-        yield from self.settle()
         key = self._held.following(b"", b"")
         while key is not None:
             yield from self._leave_hold(key)
             key = self._held.following(key, b"")
+
+    # --- renames that are postponed
+
+    def _follows_postponed(self, change: Change, old: bytes, new: bytes) -> bool:
+        """Say whether *change* belongs to a rename that is still to be done, and goes with it."""
+        rename = self._postponed.followed(old, new)
+        if rename is None or self._postponed.size >= POSTPONED:
+            return False
+        if old in self._held:
+            self._held.remove(old)
+            self._held.add(new)
+        else:
+            self._postponed.extend(rename, change)
+        return True
+
+    def _in_the_way(self, kind: ChangeKind, old: bytes, new: bytes) -> Iterator[Rename]:
+        """Yield the renames that can't be postponed any longer."""
+        if kind is not ChangeKind.ADD and old not in self._held:
+            concerned = self._postponed.to_above(old)
+            if concerned is not None:
+                yield concerned
+        if kind in (ChangeKind.DELETE, ChangeKind.RENAME):
+            yield from self._postponed.from_below(old)
+        if kind in (ChangeKind.ADD, ChangeKind.RENAME):
+            yield from self._postponed.from_above(new)
+
+    def _do_now(self, rename: Rename) -> Iterator[Change]:
+        """Yield a rename whose new parent has come."""
+        self._postponed.remove(rename)
+        for below in self._postponed.from_below(rename.origin):
+            yield from self._give_up(below)
+        for change in rename.changes:
+            yield self._renamed(change, dn.key(change.old_dn or ""), dn.key(change.new_dn or ""))
+        yield from self.settle()
+
+    def _give_up(self, rename: Rename) -> Iterator[Change]:
+        """Yield how what can't be renamed yet is deleted, and held back, with all below it."""
+        if rename not in self._postponed:
+            return  # with another one, just now
+        self._postponed.remove(rename)
+        for nested in (
+            *self._postponed.to_below(rename.target),
+            *self._postponed.from_below(rename.origin),
+        ):
+            yield from self._give_up(nested)
+        change = rename.changes[0]
+        origin_dn = change.old_dn or ""
+        yield from self._withdraw(rename.origin, change.phase)
+        for record in self._view.below(rename.target, reverse=True):
+            if record.key not in self._held:
+                gone = dn.rebase(record.dn, record.key[len(rename.target) :], origin_dn)
+                yield self._hold_again(record, gone, change.phase)
+        yield change._replace(kind=ChangeKind.DELETE, new_dn=None, new_attrs=None)
+        self._held.add(rename.target)
 
     # ---
 
@@ -181,6 +253,8 @@ class Arrangement(Following):
         followed = dn.key(self._current(change.old_dn or "")) == new
         if followed or self._has_place(new, change.phase):
             yield self._renamed(change, old, new)
+        elif self._postponed.size < POSTPONED:
+            self._postponed.add(Rename(old, new, [change]))
         else:
             yield from self._disappear(change, old)
             self._held.add(new)
@@ -190,13 +264,14 @@ class Arrangement(Following):
         if phase is Phase.PERSIST:
             return  # changes come in order there
         for record in self._view.below(key, reverse=True):
-            if record.key not in self._held:
-                self._held.add(record.key)
-                attrs = attributes.decode(record.attrs)
-                gone = self._current(record.dn)
-                yield _change_of(record, ChangeKind.DELETE, phase)._replace(
-                    old_dn=gone, old_attrs=attrs
-                )
+            if record.key not in self._held and self._postponed.to_above(record.key) is None:
+                yield self._hold_again(record, self._current(record.dn), phase)
+
+    def _hold_again(self, record: Record, gone: str, phase: Phase) -> Change:
+        """Return how an entry goes that the other server has at the DN *gone*."""
+        self._held.add(record.key)
+        attrs = attributes.decode(record.attrs)
+        return _change_of(record, ChangeKind.DELETE, phase)._replace(old_dn=gone, old_attrs=attrs)
 
     def _let_go(self, above: bytes) -> Iterator[Change]:
         """Yield the adds of what has waited for the entry with the key *above*."""
@@ -221,7 +296,9 @@ class Arrangement(Following):
         return self._is_there(dn.parent(key))
 
     def _is_there(self, key: bytes) -> bool:
-        return key not in self._held and self._view.at(key) is not None
+        if key in self._held or self._postponed.to_above(key) is not None:
+            return False
+        return self._view.at(key) is not None
 
 
 def _change_of(record: Record, kind: ChangeKind, phase: Phase) -> Change:

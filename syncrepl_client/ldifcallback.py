@@ -89,7 +89,7 @@ class LDIFCallback(BaseCallback):
 
     def refresh_done(self, items: Mapping[str, Attributes]) -> None:
         """Write what still waits for its parent, which is not in the search's result."""
-        self._do(self._order.settle())
+        self._do(self._order.finish())
         count, first = 0, None
         for change in self._order.release():
             count, first = count + 1, first or change.new_dn
@@ -106,7 +106,7 @@ class LDIFCallback(BaseCallback):
 
     def before_commit(self) -> None:
         """Write out the records of the transaction, and flush the stream."""
-        self._do(self._order.settle())
+        self._do(self._order.finish())
         if self._notes is not None:
             for records in self._notes.records():
                 self._write(records)

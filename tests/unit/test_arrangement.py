@@ -60,7 +60,7 @@ class Told:
         return words + self.settle()
 
     def settle(self) -> list[str]:
-        return [_in_words(each) for each in self.arrangement.settle()]
+        return [_in_words(each) for each in self.arrangement.finish()]
 
     def release(self) -> list[str]:
         return [_in_words(each) for each in self.arrangement.release()]
