@@ -121,7 +121,7 @@ class Arrangement(Following):
         old, new = dn.key(old_dn or ""), dn.key(new_dn or "")
         if not (kind is ChangeKind.RENAME and self._follows(old, new)):
             yield from self.settle()
-            if kind is ChangeKind.RENAME and self._follows_postponed(change, old, new):
+            if old and new and self._goes_with_postponed(change, old, new):
                 return
             for rename in self._in_the_way(kind, old, new):
                 yield from self._give_up(rename)
@@ -172,15 +172,21 @@ class Arrangement(Following):
 
     # --- renames that are postponed
 
-    def _follows_postponed(self, change: Change, old: bytes, new: bytes) -> bool:
-        """Say whether *change* belongs to a rename that is still to be done, and goes with it."""
-        rename = self._postponed.followed(old, new)
-        if rename is None or self._postponed.size >= POSTPONED:
+    def _goes_with_postponed(self, change: Change, old: bytes, new: bytes) -> bool:
+        """Say whether *change* can wait for a rename that is still to be done, and have it wait."""
+        held = old in self._held
+        if old == new:
+            rename = None if held else self._postponed.to_above(old)
+        else:
+            rename = self._postponed.followed(old, new)
+        if rename is None:
             return False
-        if old in self._held:
+        if held:
             self._held.remove(old)
             self._held.add(new)
-        else:
+        elif not _only_moved(change):
+            if self._postponed.size >= POSTPONED:
+                return False
             self._postponed.extend(rename, change)
         return True
 
@@ -299,6 +305,12 @@ class Arrangement(Following):
         if key in self._held or self._postponed.to_above(key) is not None:
             return False
         return self._view.at(key) is not None
+
+
+def _only_moved(change: Change) -> bool:
+    """Say whether nothing but the DN has changed, so that nothing need be done for what follows."""
+    attrs = attributes.with_entry_dn(change.old_attrs or {}, change.new_dn or "")
+    return attributes.same(attrs, change.new_attrs or {})
 
 
 def _change_of(record: Record, kind: ChangeKind, phase: Phase) -> Change:

@@ -13,7 +13,7 @@ from .changes import Change
 
 
 class Rename(NamedTuple):
-    """A rename, and of what followed the renamed entry what was told of since."""
+    """A rename, and what was told of since that has to come after it."""
 
     origin: bytes
     target: bytes

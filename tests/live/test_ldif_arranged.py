@@ -14,7 +14,7 @@ from ldap.ldapobject import LDAPObject
 from syncrepl_client import Change, LDIFCallback, Syncrepl
 from tests.faults.recorder import REFRESH_ONLY
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
-from tests.live.test_ldif import PEOPLE, Pair, RunServer, add_person, add_unit
+from tests.live.test_ldif import PEOPLE, Pair, RunServer, add_person, add_unit, dict_of
 from tests.servers.people import SUFFIX
 
 pytestmark = pytest.mark.usefixtures("watchdog")
@@ -137,6 +137,29 @@ def test_the_base_is_younger_and_not_the_suffix(run_server: RunServer, tmp_path:
     pair.apply(SUFFIX_RECORD)
     pair.apply(text)
     pair.equal()
+
+
+def test_people_move_to_a_new_unit(pair: Arranged) -> None:
+    """They are told of before it, and renamed all the same: they keep their passwords."""
+    with pair.source.connected() as connection:
+        for number in range(3):
+            add_person(connection, number)
+    pair.apply(pair.refresh())
+    with pair.target.connected() as connection:
+        for number in range(3):
+            password = [(ldap.MOD_REPLACE, "userPassword", b"secret")]
+            connection.modify_s(f"uid=u000000{number},{PEOPLE}", password)
+    with pair.source.connected() as connection:
+        new = add_unit(connection, "new", SUFFIX)
+        for number in range(3):
+            connection.rename_s(f"uid=u000000{number},{PEOPLE}", f"uid=n{number}", new)
+    text = pair.refresh()
+    assert (text.count("changetype: modrdn"), text.count("changetype: delete")) == (3, 0)
+    pair.apply(text)
+    there = dict_of(pair.target, "userPassword")
+    assert [there[f"uid=n{number},{new}"] for number in range(3)] == 3 * [
+        {"userpassword": [b"secret"]}
+    ]
 
 
 def test_moved_to_what_is_new(pair: Arranged) -> None:

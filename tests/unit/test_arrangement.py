@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from syncrepl_client import Change, ChangeKind, Phase, attributes, dn
+from syncrepl_client import Change, ChangeKind, Phase, arrangement, attributes, dn
 from syncrepl_client.arrangement import Arrangement
 from syncrepl_client.heldback import open_notes
 from syncrepl_client.messages import Attributes
@@ -137,6 +137,141 @@ def test_moved_to_what_is_not_there_yet(told: Told) -> None:
         "add cn=c,ou=a,ou=b",
         "add cn=d,cn=c,ou=a,ou=b",
     ]
+
+
+# --- the parent comes before the next commit
+
+
+def test_moved_to_what_comes_soon(told: Told) -> None:
+    words = told.tell_all((1, "ou=a,ou=b"), (2, "cn=c,ou=a,ou=b"), (3, "ou=b"))
+    assert words == ["add ou=b", "rename ou=a -> ou=a,ou=b"]
+    assert told.tell(2, "cn=c,ou=a,ou=b", version=1) == ["modify cn=c,ou=a,ou=b v1"]
+
+
+def test_moved_and_modified(told: Told) -> None:
+    assert told.tell(2, "cn=d,ou=b", version=1) == []
+    assert told.tell_all((3, "ou=b")) == ["add ou=b", "rename cn=c,ou=a -> cn=d,ou=b v1"]
+
+
+def test_moved_one_below_the_other(told: Told) -> None:
+    told.tell_all((3, "cn=d"))
+    assert told.tell_all((3, "cn=d,ou=in,ou=b"), (1, "ou=in,ou=b"), (2, "cn=c,ou=in,ou=b")) == [
+        "delete cn=d",
+        "delete cn=c,ou=a",
+        "delete ou=a",
+    ]
+    assert told.tell_all((2, None), (4, "ou=b")) == [
+        "add ou=b",
+        "add ou=in,ou=b",
+        "add cn=d,ou=in,ou=b",
+    ]
+    told.tell_all((6, "cn=f"))
+    assert told.tell_all(
+        (6, "cn=f,ou=in,ou=e"), (1, "ou=in,ou=e"), (3, "cn=d,ou=in,ou=e"), (5, "ou=e")
+    ) == [
+        "add ou=e",
+        "rename ou=in,ou=b -> ou=in,ou=e",
+        "rename cn=f -> cn=f,ou=in,ou=e",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((3, "ou=a"), ["add ou=a"]),
+        ((3, "cn=d,ou=a"), []),
+        ((2, None), []),
+        ((1, "ou=e"), ["add ou=e"]),
+        ((0, None), ["delete base"]),
+    ],
+)
+def test_something_comes_between(
+    change: tuple[int, str | None], words: list[str], told: Told
+) -> None:
+    assert told.tell(1, "ou=a,ou=b") == []
+    assert told.tell(2, "cn=c,ou=a,ou=b") == []
+    assert told.tell(*change) == ["delete cn=c,ou=a", "delete ou=a", *words]
+
+
+def test_it_is_modified_meanwhile(told: Told) -> None:
+    assert told.tell(1, "ou=a,ou=b") == []
+    assert told.tell(2, "cn=c,ou=a,ou=b") == []
+    assert told.tell(2, "cn=c,ou=a,ou=b", version=1) == []
+    assert told.tell(1, "ou=a,OU=B", version=1) == []
+    assert told.tell_all((3, "ou=b")) == [
+        "add ou=b",
+        "rename ou=a -> ou=a,ou=b",
+        "modify cn=c,ou=a,ou=b v1",
+        "rename ou=a,ou=b -> ou=a,OU=B v1",
+    ]
+
+
+def test_it_moves_on(told: Told) -> None:
+    assert told.tell(2, "cn=c,ou=b") == []
+    assert told.tell(2, "cn=c,ou=e") == ["delete cn=c,ou=a"]
+    assert told.tell_all((3, "ou=e")) == ["add ou=e", "add cn=c,ou=e"]
+
+
+def test_the_parent_that_it_leaves_goes(told: Told) -> None:
+    assert told.tell(2, "cn=c,ou=b") == []
+    assert told.tell(1, None) == ["delete cn=c,ou=a", "delete ou=a"]
+    assert told.tell_all((3, "ou=b")) == ["add ou=b", "add cn=c,ou=b"]
+
+
+def test_what_stays_there_goes_elsewhere(told: Told) -> None:
+    assert [*told.tell(1, "ou=a,ou=b"), *told.tell(2, "cn=c,ou=e")] == []
+    words = told.tell_all((3, "ou=b"))
+    assert words == ["add ou=b", "delete cn=c,ou=a", "rename ou=a -> ou=a,ou=b"]
+    assert told.tell_all((4, "ou=e")) == ["add ou=e", "add cn=c,ou=e"]
+
+
+def test_what_stays_there_and_its_place_is_needed(told: Told) -> None:
+    assert [*told.tell(1, "ou=a,ou=b"), *told.tell(2, "cn=c,ou=e")] == []
+    assert told.tell(3, "ou=a") == ["delete cn=c,ou=a", "delete ou=a", "add ou=a"]
+    assert told.tell_all((4, "ou=e")) == ["add ou=e", "add cn=c,ou=e"]
+
+
+def test_what_waits_below_it_does_not_matter(told: Told) -> None:
+    assert told.tell(1, "ou=a,ou=b") == []
+    assert [*told.tell(5, "cn=1,ou=a,ou=b"), *told.tell(6, "cn=2,ou=a,ou=b")] == []
+    assert [*told.tell(5, None), *told.tell(6, "cn=2,ou=a,ou=b", version=1)] == []
+    words = told.tell_all((2, "cn=c,ou=a,ou=b"), (3, "ou=b"))
+    assert words[1] == "rename ou=a -> ou=a,ou=b"
+    assert words[-1] == "add cn=2,ou=a,ou=b v1"
+
+
+def test_only_so_many_renames(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrangement, "POSTPONED", 1)
+    told.tell_all((3, "cn=d"))
+    assert told.tell(1, "ou=a,ou=b") == []
+    assert told.tell(2, "cn=c,ou=a,ou=b") == []  # that counts only where it is modified as well
+    assert told.tell(3, "cn=d,ou=b") == ["delete cn=d"]
+    assert told.tell_all((4, "ou=b")) == [
+        "add ou=b",
+        "add cn=d,ou=b",
+        "rename ou=a -> ou=a,ou=b",
+    ]
+
+
+def test_only_so_many_that_follow(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrangement, "POSTPONED", 1)
+    assert told.tell(1, "ou=a,ou=b") == []
+    assert told.tell(2, "cn=c,ou=a,ou=b", version=1) == ["delete cn=c,ou=a"]
+    assert told.tell_all((3, "ou=b")) == [
+        "add ou=b",
+        "rename ou=a -> ou=a,ou=b",
+        "add cn=c,ou=a,ou=b v1",
+    ]
+
+
+def test_what_follows_may_be_modified(told: Told) -> None:
+    assert told.tell(1, "ou=a,ou=b") == []
+    assert told.tell(2, "cn=c,ou=a,ou=b", version=1) == []
+    words = told.tell_all((3, "ou=b"))
+    assert words == ["add ou=b", "rename ou=a -> ou=a,ou=b", "rename cn=c,ou=a,ou=b v1"]
+
+
+# --- what a rename takes along, and what is in the way
 
 
 def test_a_rename_takes_along_what_is_below(told: Told) -> None:
