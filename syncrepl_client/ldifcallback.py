@@ -1,40 +1,40 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""LDIF change records (RFC 2849): what happened, in a form that ``ldapmodify`` applies.
+"""LDIF change records (RFC 2849) of what happened, for ``ldapmodify``."""
 
-Two directories differ from a mirror by DN.  A server that renames an entry renames all below
-it, so one record tells of what callbacks are told in many.  And it changes the naming
-attributes of a renamed entry by itself.
-"""
-
-import io
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Iterable, Mapping
 from typing import IO, Any, Optional
 
 import ldap
-import ldap.dn
-import ldap.modlist
 
-from . import attributes, dn
+from . import dn, url
+from .arrangement import Arrangement, Following
 from .callbacks import BaseCallback
-from .changes import Change, ChangeKind
-from .content import SafeLDIFWriter
-from .differences import OPERATIONAL, diff, without
+from .changes import Change
+from .differences import OPERATIONAL
+from .exceptions import UsageError
+from .heldback import Notes, NotesInMemory, open_notes
+from .ldifrecord import to_ldif
 from .messages import Attributes
+from .store import Store
 from .streams import Output
 
-_AVA = tuple[str, bytes]
+logger = logging.getLogger(__name__)
 
 
 class LDIFCallback(BaseCallback):
     """Writes each change as an LDIF change record (RFC 2849).
 
     The stream begins with ``version: 1``, unless something is in it already.  It is flushed
-    before each commit.  A transaction that is rolled back leaves its records there, and they
-    come again: at least once, as with every callback.
+    before each commit.
 
     Of a renamed subtree, only the entry at its top is written: the server that applies the
     record renames what is below.  Not written are references, modifications of nothing but
     *leave_out*, and adds of entries without any attribute.
+
+    By itself it writes each record at once, in the order in which it hears of changes.  A
+    transaction that is rolled back leaves its records there, and they come again.  See
+    :meth:`arrange` for records that another server takes one after the other.
     """
 
     def __init__(self, stream: IO[Any], *, leave_out: Collection[str] = OPERATIONAL) -> None:
@@ -48,147 +48,90 @@ class LDIFCallback(BaseCallback):
         self._output = Output(stream)
         self._leave_out = leave_out
         self._begun = self._output.continued
-        # The last rename written, until its transaction ends: from which key to which DN.  The
-        # library tells at once, and before anything is added, what has followed it.
-        self._carried: Optional[tuple[bytes, str]] = None
+        self._order = Following()
+        self._notes: Optional[Notes] = None
+        self._store: Optional[Store] = None
+
+    def arrange(self, store: Store) -> None:
+        """From now on, write records in an order that another server takes, and none twice.
+
+        That server begins empty, or with what the records so far have made.  What has no
+        parent there yet is held back until the parent comes.  What is renamed to below such a
+        parent waits too; if the parent has not come by the next commit, or something needs the
+        old place, the entry is deleted with all below it, and added again later.
+
+        Records wait for the end of their transaction: what is rolled back is not written.
+        They come again only where the program ends between that and the commit.
+
+        Where *store* is a database, what is held back is in a table of its own there, committed
+        with the changes.  Otherwise it is in memory: keep this object then for as long as the
+        store is used.
+
+        Args:
+            store: ``client.store``.  Call this before the first ``poll()``, and each time the
+                store is used: what has been written by then is all that it holds.
+
+        Raises:
+            UsageError: the store follows no search yet: make the client first.
+        """
+        origin = store.origin if store.exists else None
+        if origin is None or origin.url is None:
+            raise UsageError("arrange() before the store follows a search: make the Syncrepl first")
+        notes = open_notes(store)
+        if store is not self._store or not isinstance(notes, NotesInMemory):
+            self._store, self._notes = store, notes
+        search = url.parse(origin.url)
+        if search.scope == ldap.SCOPE_SUBTREE:
+            self._order = Arrangement(store, self._notes or notes, dn.key(search.base))
 
     def dispatch(self, change: Change) -> object:
-        """Write *change*."""
-        if change.kind is ChangeKind.ADD:
-            self._carried = None  # there may be something again where the renamed entry was
-            self._add(change.new_dn or "", change.new_attrs or {})
-        elif change.kind is ChangeKind.MODIFY:
-            self._modify(change.new_dn or "", change.old_attrs or {}, change.new_attrs or {})
-        elif change.kind is ChangeKind.RENAME:
-            self._rename(change)
-        elif change.kind is ChangeKind.DELETE:
-            self._write(change.old_dn or "", {"changetype": [b"delete"]})
+        """Write what can be done now because of *change*."""
+        self._do(self._order.receive(change))
         return super().dispatch(change)
 
+    def refresh_done(self, items: Mapping[str, Attributes]) -> None:
+        """Write what still waits for its parent, which is not in the search's result."""
+        self._do(self._order.finish())
+        count, first = 0, None
+        for change in self._order.release():
+            count, first = count + 1, first or change.new_dn
+            self._do((change,))
+        if count:
+            logger.warning(
+                "%d %s written without a parent in the search's result, the first one %r; "
+                "ldapmodify adds nothing below what the other server does not have",
+                count,
+                "entry was" if count == 1 else "entries were",
+                first,
+                extra={"event": "without-parent"},
+            )
+        super().refresh_done(items)
+
     def before_commit(self) -> None:
-        """Flush the stream."""
-        self._carried = None
+        """Write out the records of the transaction, and flush the stream."""
+        self._do(self._order.finish())
+        if self._notes is not None:
+            for records in self._notes.records():
+                self._write(records)
+            self._notes.committing()
         self._output.flush()
 
-    def _add(self, name: str, attrs: Attributes) -> None:
-        record = ldap.modlist.addModlist(without(attrs, self._leave_out))
-        if record:
-            self._write(name, record)
+    def debug(self, message: str) -> None:
+        """See whether a transaction was rolled back: there is none when a search begins."""
+        if self._store is not None and not self._store.in_transaction:
+            self._order.forget()
+            if self._notes is not None:
+                self._notes.rolled_back()
+        super().debug(message)
 
-    def _modify(self, name: str, old: Attributes, new: Attributes) -> None:
-        # Replacing leads to the same values if it is done twice, and needs no equality rule.
-        values = attributes.canonical(new)
-        record = [
-            (ldap.MOD_REPLACE, each.name, values.get(each.name.lower()))
-            for each in diff(old, new, leave_out=self._leave_out)
-        ]
-        if record:
-            self._write(name, record)
+    def _do(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            records = to_ldif(change, leave_out=self._leave_out)
+            if records and self._notes is not None:
+                self._notes.write(records)
+            elif records:
+                self._write(records)
 
-    def _rename(self, change: Change) -> None:
-        old_dn, new_dn = self._current(change.old_dn or ""), change.new_dn or ""
-        old, new = change.old_attrs or {}, change.new_attrs or {}
-        (old_rdn, *_), (new_rdn, *above) = dn.split(old_dn), dn.split(new_dn)
-        moved = dn.parent(dn.key(old_dn)) != dn.parent(dn.key(new_dn))
-        if moved or old_rdn != new_rdn:
-            gone, come = _naming(old_rdn, new_rdn)
-            delete = any(not _has(new, ava) for ava in gone)
-            superior = ",".join(above) if moved else None
-            self._write(old_dn, _Rename(new_rdn, delete, superior))
-            self._carried = dn.key(change.old_dn or ""), new_dn
-            # What the server has then: it takes the naming attributes from the new RDN.
-            seen = [ava for ava in come if _named(old, ava) or _named(new, ava)]
-            old = _with(_without(old, gone) if delete else old, seen)
-            new = _with(new, seen)
-        self._modify(new_dn, old, new)
-
-    def _current(self, old_dn: str) -> str:
-        """Return where the entry at *old_dn* is, after the last rename that was written."""
-        if self._carried is not None:
-            (origin, root), key = self._carried, dn.key(old_dn)
-            if key != origin and key.startswith(origin):
-                return dn.rebase(old_dn, key[len(origin) :], root)
-        return old_dn
-
-    def _write(self, name: str, record: Any) -> None:
-        buffer = io.StringIO()
-        if not self._begun:
-            buffer.write("version: 1\n\n")
-        writer = _Writer(buffer)
-        if isinstance(record, _Rename):
-            writer.unparse_rename(name, record)
-        else:
-            writer.unparse(name, record)
-        self._output.write(buffer.getvalue())
+    def _write(self, records: str) -> None:
+        self._output.write(records if self._begun else f"version: 1\n\n{records}")
         self._begun = True
-
-
-class _Rename:
-    """What is said of a rename, in the order of RFC 2849's grammar."""
-
-    def __init__(self, rdn: str, delete_old: bool, superior: Optional[str]) -> None:
-        self.lines = [("changetype", "modrdn"), ("newrdn", rdn)]
-        self.lines.append(("deleteoldrdn", str(int(delete_old))))
-        if superior is not None:
-            self.lines.append(("newsuperior", superior))
-
-
-class _Writer(SafeLDIFWriter):
-    """Knows renames, as python-ldap's does not."""
-
-    def unparse_rename(self, name: str, rename: _Rename) -> None:
-        for key, value in [("dn", name), *rename.lines]:
-            self._unparseAttrTypeandValue(key, value.encode())
-        self._output_file.write("\n")
-
-
-# --- naming attributes
-
-
-def _naming(old_rdn: str, new_rdn: str) -> tuple[list[_AVA], list[_AVA]]:
-    """Return what only the old RDN names, and all that the new one does."""
-    new = _avas(new_rdn)
-    kept = {_normal(ava) for ava in new}
-    return [ava for ava in _avas(old_rdn) if _normal(ava) not in kept], new
-
-
-def _avas(rdn: str) -> list[_AVA]:
-    try:
-        parsed = ldap.dn.str2dn(rdn, ldap.DN_FORMAT_LDAPV3)
-    except (ldap.LDAPError, ValueError):  # octets that are no text: the server will know
-        return []
-    return [(name, value.encode()) for avas in parsed for name, value, _ in avas]
-
-
-def _normal(ava: _AVA) -> _AVA:
-    name, value = ava
-    return name.lower(), value.decode(errors="replace").casefold().encode()
-
-
-def _named(attrs: Attributes, ava: _AVA) -> Optional[str]:
-    """Return how *attrs* writes the attribute of *ava*; None: it is not there."""
-    return next((name for name in attrs if name.lower() == ava[0].lower()), None)
-
-
-def _has(attrs: Attributes, ava: _AVA) -> bool:
-    values = attrs.get(_named(attrs, ava) or "", ())
-    return _normal(ava) in {_normal((ava[0], value)) for value in values}
-
-
-def _with(attrs: Attributes, avas: list[_AVA]) -> Attributes:
-    for ava in avas:
-        if not _has(attrs, ava):
-            name = _named(attrs, ava) or ava[0]
-            attrs = {**attrs, name: [*attrs.get(name, ()), ava[1]]}
-    return attrs
-
-
-def _without(attrs: Attributes, avas: list[_AVA]) -> Attributes:
-    for ava in avas:
-        name = _named(attrs, ava)
-        if name is not None:
-            kept = [value for value in attrs[name] if _normal((ava[0], value)) != _normal(ava)]
-            attrs = {each: values for each, values in attrs.items() if each != name}
-            if kept:
-                attrs[name] = kept
-    return attrs

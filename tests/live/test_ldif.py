@@ -31,8 +31,8 @@ PEOPLE = f"ou=people,{SUFFIX}"
 class Pair:
     """A slapd that is followed, and one without any entry that is to become like it."""
 
-    def __init__(self, run_server: RunServer) -> None:
-        self.source: Slapd = run_server(Slapd, sessionlog=1000)
+    def __init__(self, run_server: RunServer, sessionlog: int | None = 1000) -> None:
+        self.source: Slapd = run_server(Slapd, sessionlog=sessionlog)
         self.target: Slapd = run_server(Slapd, syncprov=False, ldif="\n")
         self.store = MemoryStore()
 

@@ -31,14 +31,14 @@ def calls_of_loggers(tree: ast.Module) -> Iterator[ast.Call]:
 
 
 def constant_or_name(node: ast.expr) -> str:
-    return node.value if isinstance(node, ast.Constant) else ast.unparse(node)
+    return str(node.value) if isinstance(node, ast.Constant) else ast.unparse(node)
 
 
 def events() -> Iterator[tuple[str, str]]:
     """Where an event is named, and its name."""
     for name, tree in library():
         for call in calls_of_loggers(tree):
-            (extra,) = [word.value for word in call.keywords if word.arg == "extra"] or [None]
+            extra = next((word.value for word in call.keywords if word.arg == "extra"), None)
             where = f"{name}:{call.lineno}"
             assert isinstance(extra, ast.Dict), f"{where} logs without an event"
             yield where, constant_or_name(extra.values[0])

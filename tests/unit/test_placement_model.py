@@ -212,7 +212,7 @@ def present_phase(directory: Directory) -> Iterator[Message]:
     singles = chance.randint(0, 2)
     messages = chunks(chance, unchanged[singles:], deletes=False)
     messages += [entry(directory, uuid, State.PRESENT) for uuid in unchanged[:singles]]
-    messages += [entry(directory, uuid) for uuid in directory.changed]
+    messages += [entry(directory, uuid) for uuid in sorted(directory.changed)]
     chance.shuffle(messages)
     yield from messages
     yield PhaseEnd(deletes=False, done=True, cookie=b"c%d" % directory.count)
