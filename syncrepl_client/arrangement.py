@@ -259,8 +259,9 @@ class Arrangement(Following):
         yield change._replace(kind=ChangeKind.DELETE, old_dn=gone, new_dn=None, new_attrs=None)
 
     def _change(self, change: Change, old: bytes, new: bytes) -> Iterator[Change]:
-        followed = dn.key(self._current(change.old_dn or "")) == new
-        if followed or self._has_place(new, change.phase):
+        current = dn.key(self._current(change.old_dn or ""))
+        stays = current == new or dn.parent(current) == dn.parent(new)
+        if stays or self._has_place(new, change.phase):
             yield self._renamed(change, old, new)
         elif self._postponed.size < POSTPONED:
             self._postponed.add(Rename(old, new, [change]))

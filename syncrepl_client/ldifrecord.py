@@ -12,10 +12,10 @@ from typing import Optional
 import ldap
 import ldap.dn
 import ldap.modlist
-import ldif
 
 from . import attributes, dn
 from .changes import Change, ChangeKind
+from .content import SafeLDIFWriter
 from .differences import diff, without
 from .messages import Attributes
 
@@ -41,8 +41,8 @@ def to_ldif(change: Change, *, leave_out: Collection[str] = ()) -> str:
     return writer.text
 
 
-class _Records(ldif.LDIFWriter):
-    """python-ldap's, which knows no renames, and which writes control characters as they are."""
+class _Records(SafeLDIFWriter):
+    """python-ldap's knows no renames."""
 
     def __init__(self, leave_out: Collection[str]) -> None:
         self._buffer = io.StringIO()
@@ -91,11 +91,6 @@ class _Records(ldif.LDIFWriter):
         for key, value in lines:
             self._unparseAttrTypeandValue(key, value.encode())
         self._buffer.write("\n")
-
-    def _needs_base64_encoding(self, attr_type: str, attr_value: bytes) -> bool:
-        # RFC 2849 allows them, but parsers strip them off as white space, and terminals obey.
-        controls = min(attr_value, default=32) < 32 or 127 in attr_value
-        return controls or super()._needs_base64_encoding(attr_type, attr_value)
 
 
 # --- naming attributes

@@ -180,6 +180,9 @@ def _watch(how: Manner, arguments: dict[str, Any]) -> None:
         relay = Relay(handlers, progress.tick, only_new=how.new)
         named = _counted(arguments, stack) if progress.wanted else None
         client = stack.enter_context(Syncrepl(callback=relay, **arguments))
+        for handler in handlers:
+            if isinstance(handler, LDIFCallback):
+                handler.arrange(client.store)
         progress.look = lambda: _seen(client, relay, named)
         stopping.client = client
         for _ in _follow(client, how, stopping, progress):
