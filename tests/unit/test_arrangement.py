@@ -343,3 +343,12 @@ def test_a_rollback_is_forgotten(told: Told) -> None:
     told.store.put(Record(bytes(15) + b"\1", dn.key("ou=a,o=x"), "ou=a,o=x", b""))
     told.arrangement.forget()
     assert told.settle() == []
+
+
+def test_what_is_below_a_parent_that_is_never_seen_is_renamed_there() -> None:
+    told = Told()
+    assert told.tell_all((0, ""), (1, "cn=a,ou=unseen")) == ["add base"]
+    assert told.release() == ["add cn=a,ou=unseen"]
+    assert told.tell_all((1, "cn=b,ou=unseen")) == ["rename cn=a,ou=unseen -> cn=b,ou=unseen"]
+    assert told.tell_all((1, "cn=b,ou=other")) == ["delete cn=b,ou=unseen"]
+    assert told.release() == ["add cn=b,ou=other"]

@@ -30,7 +30,7 @@ PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
 LIBRARY = [name for name in TREES if "__main__" not in name and ".cli" not in name]
 PURE = [
     f"{PACKAGE}.{name}"
-    for name in ("arrangement", "attributes", "changes", "cookie", "csn", "dialect", "differences",
+    for name in ("arrangement", "attributes", "changes", "cookie", "dialect", "differences",
                  "dn", "exceptions", "guard", "heartbeat", "messages", "modes", "numbering",
                  "placement", "postponed", "protocol", "resumption", "retry", "stats", "text",
                  "transitions", "url", "verification", "view", "wire")
