@@ -12,15 +12,14 @@ from . import callbacks, exceptions
 from .backoff import Backoff
 from .changes import Change, ChangeKind, Phase
 from .client import Syncrepl
-from .credentials import PasswordFile, PasswordVariable
 from .delivery import RetryCallback
 from .modes import SyncreplMode
+from .network.credentials import PasswordFile, PasswordVariable
 
 if TYPE_CHECKING:
     from .asynchronous import AsyncSyncrepl
     from .differences import OPERATIONAL, AttributeChange, AttributeChangeKind, diff
-    from .jsonlines import JSONLinesCallback
-    from .ldifcallback import LDIFCallback
+    from .formats import JSONLinesCallback, LDIFCallback
     from .stats import Stats
     from .text import Text
     from .together import run_all
@@ -59,8 +58,8 @@ _LATER = {  # few programs use these, and import takes its time
     "AttributeChangeKind": "differences",
     "Difference": "verification",
     "DifferenceKind": "verification",
-    "JSONLinesCallback": "jsonlines",
-    "LDIFCallback": "ldifcallback",
+    "JSONLinesCallback": "formats",
+    "LDIFCallback": "formats",
     "Stats": "stats",
     "Text": "text",
     "diff": "differences",

@@ -12,20 +12,21 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from . import arguments, callbacks, cookie, guard, transport, url
+from . import arguments, callbacks, cookie, guard, url
 from .backoff import Backoff
 from .changes import ChangeKind
-from .credentials import Credentials, Password
 from .delivery import Delivery, OnCallbackError
 from .driving import Course
 from .exceptions import ClosedError, UsageError
-from .link import Link
 from .modes import SyncreplMode
-from .opener import Opener
+from .network import transport
+from .network.credentials import Credentials, Password
+from .network.link import Link
+from .network.opener import Opener
+from .network.waiting import Waker
 from .store import Store, open_store
 from .succession import Succession
 from .turns import Turns
-from .waiting import Waker
 
 if TYPE_CHECKING:  # few programs ask for them, and import takes its time
     from .stats import Stats
@@ -278,7 +279,8 @@ class Follower:
     @contextlib.contextmanager
     def _verifying(self) -> "Iterator[Callable[[int, int], list[Difference]]]":
         """Yield a function that compares the store with an ordinary search; it blocks."""
-        from . import ordinary, verification
+        from . import verification
+        from .network import ordinary
 
         self._check_usable("verify")
         if not self.refreshed:

@@ -9,7 +9,7 @@ import math
 from typing import Optional
 
 from . import cookie
-from .server import ServerFacts
+from .network.server import ServerFacts
 from .store.base import Origin
 from .url import SearchUrl
 

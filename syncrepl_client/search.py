@@ -8,14 +8,14 @@ from typing import Callable, Optional, Union
 
 import ldap
 
-from .connection import Connection
 from .delivery import Delivery
 from .driving import BREATH, Aside, ask
 from .messages import Entry, Message
 from .modes import SyncreplMode
+from .network.connection import Connection
+from .network.server import last_change
 from .placement import Step
 from .protocol import Plain, RefreshDone, Request, SearchAgain, StartOver, Synchronization
-from .server import last_change
 
 BATCH_MESSAGES = 10000
 """So many messages share a commit, at most."""

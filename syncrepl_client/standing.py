@@ -12,11 +12,12 @@ from contextlib import closing
 from datetime import datetime, timezone
 from typing import Callable, NamedTuple, Optional
 
-from . import cookie, csn, resumption, server
-from .connection import Connection
+from . import cookie, csn, resumption
 from .dialect import DS389, OPENLDAP
-from .opener import Opener
-from .server import ServerFacts
+from .network import server
+from .network.connection import Connection
+from .network.opener import Opener
+from .network.server import ServerFacts
 from .store import Origin
 
 _READ_AGAIN_SECONDS = 0.2

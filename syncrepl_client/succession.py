@@ -12,8 +12,8 @@ from . import dn, guard
 from .attributes import Selection
 from .delivery import Delivery
 from .exceptions import ProtocolError, SearchEnded
-from .link import Link
 from .modes import SyncreplMode
+from .network.link import Link
 from .protocol import Request, StartOver
 from .resumption import doubt, reconcile_in
 from .search import Redo, Search

@@ -12,14 +12,14 @@ from typing import Optional
 import ldap
 
 from . import arguments, retry
-from .connection import Connection
 from .delivery import Delivery
 from .driving import Aside, Carried, ask, finish
 from .exceptions import ServerError, TooManyDeletes
-from .link import Link
+from .network.connection import Connection
+from .network.link import Link
+from .network.waiting import Waker
 from .search import Interrupted
 from .succession import Succession
-from .waiting import Waker
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from syncrepl_client import Change, RetryCallback, Syncrepl, SyncreplMode
 from syncrepl_client.callbacks import BaseCallback
-from syncrepl_client.jsonlines import to_json
+from syncrepl_client.formats import to_json
 
 BUS = "state/bus"
 DATA_PATH = "state/publish-"

@@ -7,7 +7,7 @@ from typing import Optional
 
 import click
 
-from ..findings import Finding, Verdict
+from ..doctor.findings import Finding, Verdict
 from . import options
 from .exits import Exit
 from .report import Report, counted, write_json

@@ -3,8 +3,8 @@
 
 import click
 
-from .. import content
 from ..differences import OPERATIONAL
+from ..formats import content
 from ..store import read_store
 from . import options, report
 from .exits import Exit

@@ -15,7 +15,7 @@ import click
 
 from ..callbacks import BaseCallback
 from ..changes import Change
-from ..jsonlines import to_json
+from ..formats.jsonlines import to_json
 from .errors import HandlerFailed, Interrupted
 from .target import VARIABLE
 from .terminal import printable

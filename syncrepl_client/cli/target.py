@@ -15,12 +15,12 @@ import ldap
 import ldapurl
 
 from .. import dn, url
-from ..credentials import Credentials, Password, PasswordFile, PasswordVariable
 from ..exceptions import ConfigurationError
-from ..opener import Opener
+from ..network.credentials import Credentials, Password, PasswordFile, PasswordVariable
+from ..network.opener import Opener
+from ..network.waiting import Waker
 from ..store import file_name, read_store
 from ..url import SearchUrl
-from ..waiting import Waker
 
 logger = logging.getLogger(__name__)
 

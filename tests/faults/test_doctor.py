@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from syncrepl_client import checks, doctor, trial
-from syncrepl_client.doctor import Finding, Verdict
+from syncrepl_client.doctor import Finding, Verdict, checks, trial
+from syncrepl_client.doctor import examination as doctor
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers import scripted
 from tests.servers.scripted import (

@@ -8,8 +8,9 @@ from pathlib import Path
 import ldap
 import pytest
 
-from syncrepl_client import Syncrepl, search, transport
+from syncrepl_client import Syncrepl, search
 from syncrepl_client.cookie import change_number
+from syncrepl_client.network import transport
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, contents, follow, poll_until
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers.scripted import Item, Pause, Provider, dn, done, person, refresh_delete

@@ -389,7 +389,7 @@ def test_a_search_that_can_not_be_sent_leaves_it_due(
         assert client.poll(0)
         with monkeypatch.context() as patch:
             patch.setattr(
-                "syncrepl_client.connection.Connection.search",
+                "syncrepl_client.network.connection.Connection.search",
                 lambda *_: break_down(ldap.SERVER_DOWN())(),
             )
             assert client.poll(0)

@@ -13,7 +13,8 @@ from typing import Any, Callable
 import ldap
 import pytest
 
-from syncrepl_client import Difference, DifferenceKind, Syncrepl, exceptions, ordinary
+from syncrepl_client import Difference, DifferenceKind, Syncrepl, exceptions
+from syncrepl_client.network import ordinary
 from tests.faults.recorder import Recorder, contents, follow, poll_until
 from tests.faults.test_stopping import meanwhile, on_signal, signal_main
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture

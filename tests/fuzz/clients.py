@@ -63,6 +63,8 @@ class Pretended:
         self._searching = not isinstance(message, (Done, RefreshRequired))
         return message
 
+    last_heard = 0.0
+
     def wait(self, deadline: float | None) -> None:
         return
 
@@ -100,7 +102,7 @@ def follow(case: Case) -> None:
     chance = random.Random(repr(case))
     kind: Any = type("Connection", (Pretended,), {"case": case, "chance": chance, "searches": []})
     mirror = CommittedMirror(chance)
-    patched = mock.patch("syncrepl_client.opener.Connection", kind)
+    patched = mock.patch("syncrepl_client.network.opener.Connection", kind)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as path, patched:
         for search in case.searches:
             kind.said = list(search.messages)

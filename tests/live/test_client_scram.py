@@ -14,8 +14,9 @@ from typing import Any, Callable
 import ldap
 import pytest
 
-from syncrepl_client import Syncrepl, transport
+from syncrepl_client import Syncrepl
 from syncrepl_client.exceptions import ConfigurationError, LDAPUrlError
+from syncrepl_client.network import transport
 from tests.conftest import missing_servers_skip
 from tests.faults.recorder import REFRESH_ONLY, Recorder, contents
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture

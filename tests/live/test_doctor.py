@@ -11,8 +11,9 @@ from urllib.parse import quote
 import ldap
 import pytest
 
-from syncrepl_client import checks, doctor, exceptions
-from syncrepl_client.doctor import Finding, Verdict
+from syncrepl_client import exceptions
+from syncrepl_client.doctor import Finding, Verdict, checks
+from syncrepl_client.doctor import examination as doctor
 from tests.conftest import missing_servers_skip
 from tests.servers import DS389, Slapd
 from tests.servers.people import SUFFIX, people_entries, people_ldif, person_dn

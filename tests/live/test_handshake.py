@@ -11,8 +11,9 @@ from typing import Any
 import ldap
 import pytest
 
-from syncrepl_client import Syncrepl, handshake
+from syncrepl_client import Syncrepl
 from syncrepl_client.backoff import Backoff
+from syncrepl_client.network import handshake
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, contents, poll_until
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers import Slapd

@@ -15,8 +15,9 @@ from typing import Any, Callable
 import ldap
 import pytest
 
-from syncrepl_client import PasswordFile, PasswordVariable, Syncrepl, transport
+from syncrepl_client import PasswordFile, PasswordVariable, Syncrepl
 from syncrepl_client.exceptions import ConfigurationError
+from syncrepl_client.network import transport
 from tests.conftest import missing_servers_skip
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, poll_until
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture

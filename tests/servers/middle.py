@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TypeVar
 
-from syncrepl_client import handshake
+from syncrepl_client.network import handshake
 from tests.servers.certificates import Certificates
 from tests.servers.process import LOOPBACK
 

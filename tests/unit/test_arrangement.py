@@ -8,9 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from syncrepl_client import Change, ChangeKind, Phase, arrangement, attributes, dn
-from syncrepl_client.arrangement import Arrangement
-from syncrepl_client.heldback import open_notes
+from syncrepl_client import Change, ChangeKind, Phase, attributes, dn
+from syncrepl_client.formats import arrangement
+from syncrepl_client.formats.arrangement import Arrangement
+from syncrepl_client.formats.heldback import open_notes
 from syncrepl_client.messages import Attributes
 from syncrepl_client.store import MemoryStore
 from syncrepl_client.view import Record

@@ -17,10 +17,10 @@ from typing import Callable
 import pytest
 
 from syncrepl_client import attributes, dn
-from syncrepl_client.arrangement import Arrangement
 from syncrepl_client.changes import Change
 from syncrepl_client.dialect import OPENLDAP
-from syncrepl_client.heldback import open_notes
+from syncrepl_client.formats.arrangement import Arrangement
+from syncrepl_client.formats.heldback import open_notes
 from syncrepl_client.messages import Attributes, Done, Entry, IdSet, Message, PhaseEnd, State
 from syncrepl_client.placement import Step
 from syncrepl_client.protocol import Fact, RefreshDone, Request, StartOver, Synchronization

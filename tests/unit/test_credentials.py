@@ -13,8 +13,8 @@ from typing import Any, Callable
 import pytest
 
 from syncrepl_client import PasswordFile, PasswordVariable
-from syncrepl_client.credentials import LONGEST, Credentials
 from syncrepl_client.exceptions import ConfigurationError, LDAPUrlError
+from syncrepl_client.network.credentials import LONGEST, Credentials
 from syncrepl_client.url import SASL_MECHANISMS, parse
 
 SECRET = "tell-tale"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from syncrepl_client.heartbeat import Heartbeat
+from syncrepl_client.network.heartbeat import Heartbeat
 
 
 def test_a_silent_server_is_asked_then_given_up() -> None:

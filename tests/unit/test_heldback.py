@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from syncrepl_client.heldback import Notes, NotesInDatabase, NotesInMemory, open_notes
+from syncrepl_client.formats.heldback import Notes, NotesInDatabase, NotesInMemory, open_notes
 from syncrepl_client.store import MemoryStore, SQLiteStore, Store
 
 

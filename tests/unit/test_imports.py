@@ -30,10 +30,10 @@ PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
 LIBRARY = [name for name in TREES if "__main__" not in name and ".cli" not in name]
 PURE = [
     f"{PACKAGE}.{name}"
-    for name in ("arrangement", "attributes", "changes", "cookie", "dialect", "differences",
-                 "dn", "exceptions", "guard", "heartbeat", "messages", "modes", "numbering",
-                 "placement", "postponed", "protocol", "resumption", "retry", "stats", "text",
-                 "transitions", "url", "verification", "view", "wire")
+    for name in ("attributes", "changes", "cookie", "dialect", "differences", "dn", "exceptions",
+                 "formats.arrangement", "formats.postponed", "guard", "messages", "modes",
+                 "network.heartbeat", "numbering", "placement", "protocol", "resumption", "retry",
+                 "stats", "text", "transitions", "url", "verification", "view", "wire")
 ]  # fmt: skip
 
 
@@ -67,9 +67,9 @@ def test_nothing_below_the_client_knows_it() -> None:
 NETWORK = {"asyncio", "select", "selectors", "socket", "ssl", "ldap.ldapobject", "ldap.sasl",
            "ldap.extop", "ldap.syncrepl", "ldap.async", "ldap.asyncsearch"}  # fmt: skip
 DOORS = {
-    "session": NETWORK - {"select", "ssl"},
-    "handshake": {"socket", "ssl"},
-    "waiting": {"select", "socket"},
+    "network.session": NETWORK - {"select", "ssl"},
+    "network.handshake": {"socket", "ssl"},
+    "network.waiting": {"select", "socket"},
     "asynchronous": {"asyncio"},
 }
 TESTING = f"{PACKAGE}.testing"
@@ -92,7 +92,7 @@ def test_each_outside_world_is_behind_one_door(name: str) -> None:
     found = outer(name)
     assert not found & NOWHERE
     assert not found & (NETWORK - DOORS.get(name.removeprefix(f"{PACKAGE}."), set()))
-    if name != f"{PACKAGE}.session":
+    if name != f"{PACKAGE}.network.session":
         used = {node.attr for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)}
         assert not used & {"initialize", "ldapobject", "result4", "search_ext"}
         assert "sleep" not in used or name == f"{PACKAGE}.asynchronous"
@@ -108,9 +108,9 @@ def test_nothing_but_tests_knows_what_is_for_tests() -> None:
 
 def test_the_doors_are_there() -> None:
     assert outer(SERVERS) >= {"subprocess", "socket"}
-    assert outer(f"{PACKAGE}.session") >= {"ldap.ldapobject"}
-    assert outer(f"{PACKAGE}.handshake") >= {"socket", "ssl"}
-    assert outer(f"{PACKAGE}.waiting") >= {"select", "socket"}
+    assert outer(f"{PACKAGE}.network.session") >= {"ldap.ldapobject"}
+    assert outer(f"{PACKAGE}.network.handshake") >= {"socket", "ssl"}
+    assert outer(f"{PACKAGE}.network.waiting") >= {"select", "socket"}
     assert "sqlite3" in outer(f"{PACKAGE}.store.sqlite")
     assert "sqlite3" in outer(f"{PACKAGE}.store.scratch")
     assert "dbm" in outer(f"{PACKAGE}.store.shelf")

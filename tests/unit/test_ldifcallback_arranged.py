@@ -129,9 +129,22 @@ def test_a_parent_that_never_comes(writer: Writer, caplog: pytest.LogCaptureFixt
     assert writer.written() == ["o=x", "ou=in,ou=a,o=x"]
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert record.name == "syncrepl_client.ldifcallback"
+    assert record.name == "syncrepl_client.formats.ldifcallback"
     assert "1 entry" in record.getMessage()
     assert "'ou=in,ou=a,o=x'" in record.getMessage()
+
+
+def test_parents_that_a_filter_leaves_out_are_nothing_to_warn_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    writer = Writer(MemoryStore, "ldap://localhost/o=x?*?sub?(uid=*)")
+    writer.add("uid=a,ou=a,o=x", UNIT)
+    with caplog.at_level(logging.INFO):
+        writer.commit(done=True)
+    assert writer.written() == ["uid=a,ou=a,o=x"]
+    assert [(record.levelno, vars(record)["event"]) for record in caplog.records] == [
+        (logging.INFO, "without-parent")
+    ]
 
 
 def test_one_level_has_no_parents() -> None:

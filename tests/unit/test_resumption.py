@@ -10,8 +10,8 @@ import pytest
 
 from syncrepl_client import url
 from syncrepl_client.dialect import APACHEDS, DS389, OPENLDAP, OTHER, Dialect
+from syncrepl_client.network.server import ServerFacts
 from syncrepl_client.resumption import doubt, reconcile_in
-from syncrepl_client.server import ServerFacts
 from syncrepl_client.store import Origin
 
 ALL = url.parse("ldap://h/dc=x??sub")

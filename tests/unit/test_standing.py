@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from syncrepl_client.dialect import DS389
-from syncrepl_client.server import ServerFacts
+from syncrepl_client.network.server import ServerFacts
 from syncrepl_client.standing import Standing, by_csns, by_number
 
 BLANK = Standing("ldap://here", "OpenLDAP")

@@ -8,9 +8,14 @@ from typing import Any
 import ldap
 import pytest
 
-from syncrepl_client import transport
-from syncrepl_client.credentials import Credentials
-from syncrepl_client.transport import effective_options, is_local, most_telling, warn_of_risks
+from syncrepl_client.network import transport
+from syncrepl_client.network.credentials import Credentials
+from syncrepl_client.network.transport import (
+    effective_options,
+    is_local,
+    most_telling,
+    warn_of_risks,
+)
 from syncrepl_client.url import parse
 
 SUITE, MINIMUM = ldap.OPT_X_TLS_CIPHER_SUITE, ldap.OPT_X_TLS_PROTOCOL_MIN

@@ -15,7 +15,8 @@ from unittest import mock
 
 import ldap
 
-from syncrepl_client import Syncrepl, transport
+from syncrepl_client import Syncrepl
+from syncrepl_client.network import transport
 from tests.faults.kills.follower import Options, Told, following
 from tests.faults.kills.place import Place, Tally
 from tests.faults.kills.writer import Writer, load, mark, next_mark

@@ -7,16 +7,16 @@ from typing import IO, Any, Optional
 
 import ldap
 
-from . import dn, url
+from .. import dn, url
+from ..callbacks import BaseCallback
+from ..changes import Change
+from ..differences import OPERATIONAL
+from ..exceptions import UsageError
+from ..messages import Attributes
+from ..store import Store
 from .arrangement import Arrangement, Following
-from .callbacks import BaseCallback
-from .changes import Change
-from .differences import OPERATIONAL
-from .exceptions import UsageError
 from .heldback import Notes, NotesInMemory, open_notes
 from .ldifrecord import to_ldif
-from .messages import Attributes
-from .store import Store
 from .streams import Output
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class LDIFCallback(BaseCallback):
         self._order = Following()
         self._notes: Optional[Notes] = None
         self._store: Optional[Store] = None
+        self._parents_expected = True
 
     def arrange(self, store: Store) -> None:
         """From now on, write records in an order that another server takes, and none twice.
@@ -81,6 +82,7 @@ class LDIFCallback(BaseCallback):
         if store is not self._store or not isinstance(notes, NotesInMemory):
             self._store, self._notes = store, notes
         search = url.parse(origin.url)
+        self._parents_expected = search.matches_all
         if search.scope == ldap.SCOPE_SUBTREE:
             self._order = Arrangement(store, self._notes or notes, dn.key(search.base))
 
@@ -97,7 +99,8 @@ class LDIFCallback(BaseCallback):
             count, first = count + 1, first or change.new_dn
             self._do((change,))
         if count:
-            logger.warning(
+            logger.log(
+                logging.WARNING if self._parents_expected else logging.INFO,
                 "%d %s written without a parent in the search's result, the first one %r; "
                 "ldapmodify adds nothing below what the other server does not have",
                 count,

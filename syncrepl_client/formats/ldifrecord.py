@@ -13,11 +13,11 @@ import ldap
 import ldap.dn
 import ldap.modlist
 
-from . import attributes, dn
-from .changes import Change, ChangeKind
+from .. import attributes, dn
+from ..changes import Change, ChangeKind
+from ..differences import diff, without
+from ..messages import Attributes
 from .content import SafeLDIFWriter
-from .differences import diff, without
-from .messages import Attributes
 
 _AVA = tuple[str, bytes]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What :mod:`.doctor` looks at once it is bound, one check after the other.
+"""What :mod:`.examination` looks at once it is bound, one check after the other.
 
 Each is a function of a :class:`Peer` that yields findings; some leave there what later ones need.
 """
@@ -9,16 +9,18 @@ from typing import Callable
 
 import ldap
 
-from . import advice, csn, server, transport, trial, wire
+from .. import csn, wire
+from ..dialect import DS389, OPENLDAP, OTHER
+from ..exceptions import PagingUnsupported, SyncUnsupported
+from ..messages import Done, Entry
+from ..network import server, transport
+from ..network.connection import Connection
+from ..network.server import ServerFacts
+from ..wire import details_of
+from . import advice, trial
 from .advice import Advice
-from .connection import Connection
-from .dialect import DS389, OPENLDAP, OTHER
-from .exceptions import PagingUnsupported, SyncUnsupported
 from .findings import Finding, Findings
-from .messages import Done, Entry
-from .server import ServerFacts
 from .trial import Count, Resume
-from .wire import details_of
 
 ANSWER_SECONDS = 30.0
 """How long a server may take for the first message of a search, or the next one."""

@@ -12,9 +12,10 @@ from typing import Optional
 import ldap
 from ldap.controls import RequestControl
 
-from . import transport, wire
-from .driving import drive
-from .exceptions import PagingUnsupported
+from .. import wire
+from ..driving import drive
+from ..exceptions import PagingUnsupported
+from . import transport
 from .session import Session
 
 _SILENCE_SECONDS = 300.0

@@ -22,11 +22,12 @@ import ldap.sasl
 from ldap.controls import RequestControl
 from ldap.extop import ExtendedRequest
 
-from . import handshake, transport, wire
+from .. import wire
+from ..driving import wait_or_wake
+from ..exceptions import ConfigurationError, Stopped
+from ..url import SearchUrl
+from . import handshake, transport
 from .credentials import Credentials
-from .driving import wait_or_wake
-from .exceptions import ConfigurationError, Stopped
-from .url import SearchUrl
 from .waiting import Waker, wait_for
 
 logger = logging.getLogger(__name__)

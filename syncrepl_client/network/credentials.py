@@ -7,8 +7,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import Callable, Optional, Union
 
-from .exceptions import ConfigurationError, LDAPUrlError
-from .url import SASL_MECHANISMS, SearchUrl
+from ..exceptions import ConfigurationError, LDAPUrlError
+from ..url import SASL_MECHANISMS, SearchUrl
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import ldap
 
+from ..exceptions import ProtocolError, SyncUnsupported
+from ..url import SearchUrl
+from ..wire import details_of
 from .credentials import Credentials
-from .exceptions import ProtocolError, SyncUnsupported
-from .url import SearchUrl
-from .wire import details_of
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from typing import NamedTuple, Optional
 
 import ldap
 
-from . import dialect, dn, wire
-from .dialect import Dialect
-from .exceptions import SyncUnsupported
+from .. import dialect, dn, wire
+from ..dialect import Dialect
+from ..exceptions import SyncUnsupported
+from ..url import SearchUrl
 from .session import Session
-from .url import SearchUrl
 
 logger = logging.getLogger(__name__)
 

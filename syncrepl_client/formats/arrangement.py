@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from typing import NamedTuple, Optional, Protocol
 from uuid import UUID
 
-from . import attributes, dn
-from .changes import Change, ChangeKind, Phase
+from .. import attributes, dn
+from ..changes import Change, ChangeKind, Phase
+from ..view import Record, View
 from .postponed import Postponed, Rename
-from .view import Record, View
 
 POSTPONED = 1000
 """So many changes are postponed until the parent of a renamed entry has come."""

@@ -10,14 +10,15 @@ from typing import Any, Optional
 import ldap
 from ldap.controls import RequestControl
 
-from . import transport, wire
-from .dialect import Refusal
-from .exceptions import ConfigurationError
+from .. import wire
+from ..dialect import Refusal
+from ..exceptions import ConfigurationError
+from ..messages import Message
+from ..modes import SyncreplMode
+from ..url import SearchUrl
+from . import transport
 from .heartbeat import Heartbeat
-from .messages import Message
-from .modes import SyncreplMode
 from .session import Session
-from .url import SearchUrl
 from .waiting import Waker
 
 logger = logging.getLogger(__name__)

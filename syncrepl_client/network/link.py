@@ -14,10 +14,10 @@ from typing import Callable, Optional
 
 import ldap
 
-from .backoff import Backoff
+from ..backoff import Backoff
+from ..driving import wait_or_wake
+from ..exceptions import UsageError
 from .connection import Connection
-from .driving import wait_or_wake
-from .exceptions import UsageError
 from .opener import Peer
 from .server import ServerFacts
 from .waiting import Waker

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What :mod:`.doctor` finds, as data."""
+"""What :mod:`.examination` finds, as data."""
 
 from enum import Enum
 from typing import NamedTuple

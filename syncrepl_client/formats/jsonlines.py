@@ -6,12 +6,12 @@ import json
 from collections.abc import Collection, Mapping
 from typing import IO, Any, Union
 
-from .callbacks import BaseCallback
-from .changes import Change, ChangeKind
-from .differences import diff, without
-from .messages import Attributes
+from ..callbacks import BaseCallback
+from ..changes import Change, ChangeKind
+from ..differences import diff, without
+from ..messages import Attributes
+from ..text import is_binary
 from .streams import Output
-from .text import is_binary
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 _Values = list[Union[str, dict[str, str]]]

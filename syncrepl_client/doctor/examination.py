@@ -11,15 +11,15 @@ from typing import Any, Optional
 
 import ldap
 
-from . import advice, checks, handshake, transport, url
-from .connection import Connection
-from .credentials import Credentials, Password
-from .exceptions import ServerError
-from .findings import Finding, Findings, Verdict
-from .url import SearchUrl
-from .waiting import Waker
-
-__all__ = ["Finding", "Verdict", "examine"]
+from .. import url
+from ..exceptions import ServerError
+from ..network import handshake, transport
+from ..network.connection import Connection
+from ..network.credentials import Credentials, Password
+from ..network.waiting import Waker
+from ..url import SearchUrl
+from . import advice, checks
+from .findings import Finding, Findings
 
 REACH_SECONDS = 10.0
 """How long a server may take to accept a connection."""

@@ -8,8 +8,8 @@ of where the store has it.  What is below it is on the way with it.
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from . import dn
-from .changes import Change
+from .. import dn
+from ..changes import Change
 
 
 class Rename(NamedTuple):

@@ -9,11 +9,11 @@ from typing import NamedTuple, Optional
 
 import ldap
 
-from .connection import Connection
-from .messages import Done, Entry, IdSet, Message, PhaseEnd
-from .modes import SyncreplMode
-from .ordinary import OrdinarySearch
-from .server import ServerFacts
+from ..messages import Done, Entry, IdSet, Message, PhaseEnd
+from ..modes import SyncreplMode
+from ..network.connection import Connection
+from ..network.ordinary import OrdinarySearch
+from ..network.server import ServerFacts
 
 _CANCEL_SECONDS = 2.0
 _MOST_MESSAGES = 64

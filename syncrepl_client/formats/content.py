@@ -9,10 +9,10 @@ from uuid import UUID
 
 import ldif
 
-from . import attributes
-from .differences import without
+from .. import attributes
+from ..differences import without
+from ..view import Record
 from .jsonlines import json_values
-from .view import Record
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 

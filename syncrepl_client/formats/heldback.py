@@ -10,9 +10,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Any, Optional, Union
 
+from ..exceptions import StoreError
+from ..store import Store
 from .arrangement import HeldBack
-from .exceptions import StoreError
-from .store import Store
 
 
 class Notes(HeldBack):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What to do about what :mod:`.doctor` finds: for a person, with the commands to type.
+"""What to do about what :mod:`.examination` finds: for a person, with the commands to type.
 
 The commands are those of ``docs/servers.rst``: with ``cn=config``, the numbers are those of
 Debian's package; INSTANCE stands for the name of the 389-ds instance.
