@@ -6,6 +6,8 @@ last change, N, before it begins to queue changes for its persist stage, so what
 between is in neither.  Changes that two writers make at once may be queued in the other order;
 the one that comes late gets a cookie with -1 in it, and the cookies after it may go back to old
 numbers before they catch up.
+
+So numbers are counted: each change that is told makes up for one that was passed by.
 """
 
 from typing import Optional
@@ -19,47 +21,12 @@ class Numbering:
     def __init__(self, *, known: bool) -> None:
         """Begin in the refresh stage; where cookies have no numbers, nothing is *known*."""
         self._known = known
-        self._first: Optional[int] = None
         self._highest: Optional[int] = None
         self._told = 0
 
-    def refreshed(self, final: Optional[bytes], *, watch: bool) -> None:
-        """Begin to count: the refresh ended with the cookie *final*.
-
-        Args:
-            final: that cookie.
-            watch: whether a change may be missing after it.  After a search without a cookie
-                none is: entries are looked for after changes began to be queued.
-        """
+    def refreshed(self, final: Optional[bytes]) -> None:
+        """Begin to count: the refresh ended with the cookie *final*."""
         self._highest = cookie.change_number(final) if self._known else None
-        self._first = self._highest + 1 if watch and self._highest is not None else None
-
-    @property
-    def unsettled(self) -> bool:
-        """Whether it is unknown yet if a change was lost at the end of the refresh."""
-        return self._first is not None
-
-    def begin(self, new: Optional[bytes]) -> Optional[str]:
-        """Return what speaks for a loss, in words, given a cookie of the persist stage.
-
-        Only the first one can tell.  Each entry gets the number of the first of its changes
-        after N, so another number than N + 1 is a gap, or comes of a late change.
-        """
-        first = self._first
-        if not new or first is None:
-            return None
-        number = cookie.change_number(new)
-        self._first = None
-        if number == first:
-            return None
-        return f"the persist stage begins with change {number}, not with {first}"
-
-    def settle(self, last: Optional[int]) -> Optional[str]:
-        """Return what speaks for a loss, given the *last* number, where no change was told."""
-        first, self._first = self._first, None
-        if first is None or last is None or last < first:
-            return None
-        return f"change {first} was made as the refresh ended, and was not told"
 
     def advances(self, new: bytes) -> bool:
         """Count a change; say whether its cookie covers more than those before it."""
@@ -85,3 +52,44 @@ class Numbering:
     def close_gap(self) -> None:
         """Take it that what did not come by now was outside the search."""
         self._told = max(0, self._told)
+
+
+class Seam:
+    """What lies between the stages of a resumed search: whether a change was lost there.
+
+    Until it is known that none was, nothing that arrives may be stored.  (Searched for again from
+    N, an entry that was added after N and deleted since would not be named.)
+
+    A change that was lost had its number before the first one that was queued arrived.  So when
+    that has come, or after a while, the server is asked for the number of its last change, and
+    every number up to that one must come: exactly, as a change that comes late, or under an
+    earlier change's number, does not say which number it had.  Numbers that do not come were
+    outside the search, came late, or were lost.
+    """
+
+    def __init__(self, final: int) -> None:
+        """Begin when a refresh has ended with the number *final*."""
+        self._final = final
+        self._came: set[int] = set()
+        self._last: Optional[int] = None
+
+    def arrives(self, new: Optional[bytes]) -> None:
+        """Hear the cookie of a change."""
+        number = cookie.change_number(new)
+        if number is not None and number > self._final:
+            self._came.add(number)
+
+    @property
+    def asked(self) -> bool:
+        """Whether the server was asked for the number of its last change."""
+        return self._last is not None
+
+    def answered(self, last: Optional[int]) -> None:
+        """Hear the number of the *last* change, if the server tells it."""
+        self._last = max(self._final, last or 0, *self._came)
+
+    @property
+    def missing(self) -> int:
+        """How many numbers have not come, of those that must."""
+        last = self._final if self._last is None else self._last
+        return last - self._final - sum(number <= last for number in self._came)

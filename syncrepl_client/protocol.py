@@ -45,7 +45,6 @@ class Request(NamedTuple):
         operational: names of the server's operational attributes, in lower case; needed
             where the dialect leaves them out on resume.
         max_deletes: how much of the store the refresh may delete.
-        watch: whether to search again where a change may be lost between the stages.
     """
 
     dialect: Dialect
@@ -55,7 +54,6 @@ class Request(NamedTuple):
     selection: Selection = Selection(())
     operational: Collection[str] = ()
     max_deletes: Limit = None
-    watch: bool = True
 
 
 class Plain(NamedTuple):
@@ -82,23 +80,13 @@ class StartOver(NamedTuple):
     alarming: bool = False
 
 
-class SearchAgain(NamedTuple):
-    """Search again, with the cookie of the refresh: a change may be in neither stage (389-ds)."""
-
-    reason: str
-
-
 class Over(NamedTuple):
     """The search has ended."""
 
 
-Fact = Union[Step, RefreshDone, StartOver, SearchAgain, Over]
+Fact = Union[Step, RefreshDone, StartOver, Over]
 
 _EXISTS = (State.ADD, State.MODIFY)
-
-
-def _cookie(message: Message) -> Optional[bytes]:
-    return None if isinstance(message, (Done, RefreshRequired)) else message.cookie
 
 
 def _targets(attrs: Attributes) -> set[bytes]:
@@ -173,10 +161,6 @@ class Synchronization:
             ) from None
         if after not in (Phase.PERSIST, Phase.OVER):
             self._placement.phase = after
-        lost = None if self.refreshing else self.numbering.begin(_cookie(message))
-        if lost is not None:
-            yield SearchAgain(lost)
-            return
         yield from self._handle(message)
         self._placement.phase = after
 
@@ -434,5 +418,5 @@ class Synchronization:
         if incomplete is None and self._view.has_displaced():
             incomplete = "an entry took the DN of another, whose new DN was not told"
         self._named.clear()
-        self.numbering.refreshed(self.cookie, watch=resumed and self.request.watch)
+        self.numbering.refreshed(self.cookie)
         yield RefreshDone() if incomplete is None else StartOver(incomplete)

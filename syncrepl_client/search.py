@@ -4,18 +4,20 @@
 import contextlib
 import time
 from collections import deque
-from typing import Callable, Optional, Union
+from typing import Callable, NamedTuple, Optional, Union
 
 import ldap
 
+from .cookie import change_number
 from .delivery import Delivery
 from .driving import BREATH, Aside, ask
-from .messages import Entry, Message
+from .messages import Done, Entry, Message, RefreshRequired
 from .modes import SyncreplMode
 from .network.connection import Connection
 from .network.server import last_change
+from .numbering import Seam
 from .placement import Step
-from .protocol import Plain, RefreshDone, Request, SearchAgain, StartOver, Synchronization
+from .protocol import Plain, RefreshDone, Request, StartOver, Synchronization
 
 BATCH_MESSAGES = 10000
 """So many messages share a commit, at most."""
@@ -33,9 +35,18 @@ STEPS_BEFORE_STOP = 10
 """A message with more consequences than that is given up for a stop, and rolled back."""
 
 SETTLE_SECONDS = 1.0
-"""So long after a refresh 389-ds is asked whether there was a change that it did not tell."""
+"""So long after a refresh 389-ds is asked whether there was a change that it did not tell ..."""
+SEAM_SECONDS = 0.2
+"""... and so long a change that it should have told may come late."""
 GAP_SECONDS = 0.5
 """So much longer a commit waits for a change whose number its cookie passed by (389-ds)."""
+
+
+class SearchAgain(NamedTuple):
+    """Search again with the same cookie: a change may be in neither stage (389-ds)."""
+
+    reason: str
+
 
 Redo = Union[StartOver, SearchAgain]
 """A fact that ends a search which another one must follow."""
@@ -58,9 +69,22 @@ class Search:
     """
 
     def __init__(
-        self, connection: Connection, delivery: Delivery, mode: SyncreplMode, request: Request
+        self,
+        connection: Connection,
+        delivery: Delivery,
+        mode: SyncreplMode,
+        request: Request,
+        *,
+        watch: bool = True,
     ) -> None:
         """Send it.
+
+        Args:
+            connection: where to.
+            delivery: who is told of what it finds.
+            mode: whether the server ends it after the refresh, or goes on.
+            request: what is asked for.
+            watch: whether to find out if changes were lost between the stages (389-ds).
 
         Raises:
             ConfigurationError: the filter is none.
@@ -68,7 +92,9 @@ class Search:
         """
         self.request = request
         self.ended = self.refreshed = self.reconciles = self.resting = False
-        self._settle_at = 0.0
+        self._watch = watch and request.cookie is not None and request.dialect.numbers_changes
+        self._seam: Optional[Seam] = None
+        self._seam_ends = 0.0
         self._group: deque[Union[Message, Plain]] = deque()
         self._connection = connection
         self._delivery = delivery
@@ -109,13 +135,16 @@ class Search:
         count, ends = 0, None
         self.refreshed = self.resting = False
         while not (stopping() or enough() or self.ended):
+            if self._seam is not None:
+                seam = self._seam
+                if await self._settles(seam):
+                    self._seam = None
+                elif seam.asked and time.monotonic() >= self._seam_ends:
+                    return SearchAgain(f"{seam.missing} change numbers came without a change")
+                elif not await self._wait(deadline, patience):
+                    return None
+                continue
             if not self._group and not await self._fill_group():
-                if ends is None and self._settles():
-                    number = await ask(Aside(last_change, self._connection))
-                    lost = self.sync.numbering.settle(number)
-                    if lost is not None:
-                        return SearchAgain(lost)
-                    continue  # a message may have arrived before that answer
                 if ends is not None and not self.sync.refreshing:
                     if self._may_commit(ends):
                         return self._when_idle()
@@ -174,17 +203,40 @@ class Search:
                 return fact
         return None
 
-    def _settles(self) -> bool:
-        """Say whether 389-ds can be asked now what it lost at the end of the refresh."""
-        return self.sync.numbering.unsettled and time.monotonic() >= self._settle_at
+    def _begin_seam(self) -> None:
+        number = change_number(self.sync.cookie) if self._watch else None
+        if number is not None:
+            self._seam = Seam(number)
+            self._seam_ends = time.monotonic() + SETTLE_SECONDS
+
+    async def _settles(self, seam: Seam) -> bool:
+        """Take what has arrived, and apply none of it; say whether no change is missing."""
+        over = self._receive_over(seam)
+        if not seam.asked and (self._group or time.monotonic() >= self._seam_ends):
+            seam.answered(await ask(Aside(last_change, self._connection)))
+            self._seam_ends = time.monotonic() + SEAM_SECONDS
+            over = over or self._receive_over(seam)
+        if over is not None:
+            self._group = deque([over])  # what came before it comes again
+            return True
+        return seam.asked and not seam.missing
+
+    def _receive_over(self, seam: Seam) -> Optional[Message]:
+        """Take what has arrived; return the message that ends the search, if there is one."""
+        while (message := self._connection.receive()) is not None:
+            if isinstance(message, (Done, RefreshRequired)):
+                return message
+            self._group.append(message)
+            seam.arrives(message.cookie)
+        return None
 
     async def _wait(self, *times: Optional[float]) -> bool:
         """Wait for the server, until any of the *times*; return False if one has come already."""
         until = min((each for each in times if each is not None), default=None)
         if until is not None and time.monotonic() >= until:
             return False
-        if self.sync.numbering.unsettled:
-            until = self._settle_at if until is None else min(until, self._settle_at)
+        if self._seam is not None:
+            until = self._seam_ends if until is None else min(until, self._seam_ends)
         self.resting = not self._delivery.store.in_transaction
         await self._connection.wait(until)
         self.resting = False
@@ -216,9 +268,9 @@ class Search:
                     await self._delivery.step(fact)
                 elif isinstance(fact, RefreshDone):
                     self.refreshed = True
-                    self._settle_at = time.monotonic() + SETTLE_SECONDS
+                    self._begin_seam()
                     await self._delivery.refresh_done()
-                elif isinstance(fact, (StartOver, SearchAgain)):
+                elif isinstance(fact, StartOver):
                     return fact
                 else:
                     self.ended = True

@@ -22,8 +22,11 @@ from .url import SearchUrl
 
 logger = logging.getLogger(__name__)
 
-SEARCHES_AGAIN = 3
-"""So often in a row a search is sent again for a change that may be lost (389-ds)."""
+SEARCHES_AGAIN = 10
+"""So often in a row a search is sent again for a change that may be lost (389-ds).
+
+The change may be outside the search, as most are on some servers.
+"""
 START_OVERS = 3
 """So often in a row a refresh starts over before the server is given up."""
 
@@ -108,11 +111,16 @@ class Succession:
             cookie=cookie,
             selection=Selection(self._url.attributes),
             operational=facts.operational,
-            watch=again < SEARCHES_AGAIN,
             max_deletes=None if self._deletes_allowed else self._max_deletes,
         )
         try:
-            self.search = Search(self._link.established, self._delivery, self._wire_mode, request)
+            self.search = Search(
+                self._link.established,
+                self._delivery,
+                self._wire_mode,
+                request,
+                watch=again < SEARCHES_AGAIN,
+            )
         except BaseException:
             self.reconciling = self.reconciling or reconciles
             raise

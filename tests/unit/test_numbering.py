@@ -7,8 +7,7 @@ import pytest
 
 from syncrepl_client.cookie import change_number
 from syncrepl_client.dialect import DS389, OPENLDAP, Dialect
-from syncrepl_client.messages import Done, Message, NewCookie, RefreshRequired
-from syncrepl_client.protocol import SearchAgain
+from syncrepl_client.numbering import Seam
 from tests.unit.driver import Driver, entry, persist
 
 NONE = 2**32 - 1
@@ -18,17 +17,12 @@ def numbered(number: int) -> bytes:
     return b"h:389#cn=dm:dc=x:(cn=a#b)#%d" % number
 
 
-def ds389(final: int = 5, *, resumed: bool = True, dialect: Dialect = DS389) -> Driver:
-    """In the persist stage, after a refresh that ended with that number."""
+def persisting(dialect: Dialect = DS389) -> Driver:
+    """In the persist stage, after a refresh that ended with number 5."""
     driver = Driver(dialect)
-    if resumed:
-        driver.initial(cookie=numbered(1))
-    driver.feed(persist(cookie=numbered(final)))
+    driver.initial(cookie=numbered(1))
+    driver.feed(persist(cookie=numbered(5)))
     return driver
-
-
-def facts(driver: Driver, message: Message) -> list[object]:
-    return list(driver.sync.receive(message))
 
 
 @pytest.mark.parametrize(
@@ -56,74 +50,75 @@ def test_change_number(cookie: bytes | None, number: int | None) -> None:
     assert change_number(cookie) == number
 
 
-def test_a_contiguous_start_is_settled() -> None:
-    driver = ds389()
-    assert driver.sync.numbering.unsettled
-    assert driver.feed(entry(1, cookie=numbered(6))) == ["add cn=1"]
-    assert not driver.sync.numbering.unsettled
-    assert driver.feed(entry(2, cookie=numbered(9))) == ["add cn=2"]
-    assert driver.cookie == numbered(9)
+def seam(*numbers: int) -> Seam:
+    """After a refresh with number 5, when changes with these numbers have arrived."""
+    made = Seam(5)
+    for number in numbers:
+        made.arrives(numbered(number))
+    return made
 
 
-@pytest.mark.parametrize("number", [7, 100, 5, 2, NONE])
-def test_another_start_may_lack_a_change(number: int) -> None:
-    driver = ds389()
-    [fact] = facts(driver, entry(1, cookie=numbered(number)))
-    assert isinstance(fact, SearchAgain)
-    assert "not with 6" in fact.reason
-    assert driver.sync.cookie == numbered(5)
-    assert len(driver.store) == 0
+@pytest.mark.parametrize(
+    ("numbers", "missing"),
+    [
+        ((), 0),
+        ((6, 7, 8), 0),
+        ((7,), 1),
+        ((100,), 94),
+        ((6, 8), 1),
+        ((8, 7, 6), 0),
+        ((NONE,), 0),
+        ((3, NONE, 6), 0),
+        ((7, NONE, 3), 1),  # they may have had the numbers 8 and 9
+        ((6, 6, 8), 1),
+    ],
+)
+def test_each_number_must_come(numbers: tuple[int, ...], missing: int) -> None:
+    busy = seam(*numbers)
+    busy.answered(None)
+    assert busy.missing == missing
 
 
-def test_only_a_cookie_can_tell() -> None:
-    driver = ds389()
-    driver.feed(entry(1))
-    assert driver.sync.numbering.unsettled
-    assert isinstance(facts(driver, NewCookie(numbered(7)))[0], SearchAgain)
+@pytest.mark.parametrize(("last", "missing"), [(5, 0), (4, 0), (None, 0), (6, 1), (8, 3)])
+def test_the_last_number_tells_of_what_did_not_arrive(last: int | None, missing: int) -> None:
+    silent = seam()
+    assert not silent.asked
+    silent.answered(last)
+    assert silent.asked
+    assert silent.missing == missing
 
 
-@pytest.mark.parametrize("message", [Done(None), RefreshRequired()])
-def test_ends_are_ends(message: Message) -> None:
-    driver = ds389()
-    assert not any(isinstance(fact, SearchAgain) for fact in facts(driver, message))
+def test_what_was_on_its_way_when_the_server_was_asked() -> None:
+    busy = seam(6)
+    busy.answered(8)
+    assert busy.missing == 2
+    busy.arrives(numbered(8))
+    assert busy.missing == 1
+    busy.arrives(numbered(10))  # after that nothing is lost
+    assert busy.missing == 1
+    busy.arrives(numbered(7))
+    assert busy.missing == 0
 
 
-def test_no_search_without_a_cookie_lacks_one() -> None:
-    driver = ds389(resumed=False)
-    assert not driver.sync.numbering.unsettled
-    assert driver.feed(entry(1, cookie=numbered(7))) == ["add cn=1"]
-
-
-def test_a_search_that_goes_on_all_the_same() -> None:
-    driver = ds389()
-    driver.sync = type(driver.sync)(
-        driver.sync.request._replace(watch=False), driver.store, driver.store.named
-    )
-    driver.feed(persist(cookie=numbered(5)))
-    assert driver.feed(entry(1, cookie=numbered(7))) == ["add cn=1"]
+def test_what_has_no_cookie_is_no_change() -> None:
+    quiet = seam(6)
+    for nothing in (None, b""):
+        quiet.arrives(nothing)
+    quiet.answered(7)
+    assert quiet.missing == 1
 
 
 def test_others_numbers_mean_nothing() -> None:
-    driver = ds389(dialect=OPENLDAP)
-    assert not driver.sync.numbering.unsettled
+    driver = persisting(dialect=OPENLDAP)
     assert driver.feed(entry(1, cookie=numbered(9))) == ["add cn=1"]
     assert not driver.sync.numbering.gap
-    assert driver.sync.numbering.settle(9) is None
-
-
-@pytest.mark.parametrize(("last", "lost"), [(5, False), (4, False), (None, False), (6, True)])
-def test_silence_is_settled_by_the_last_number(last: int | None, lost: bool) -> None:
-    driver = ds389()
-    assert (driver.sync.numbering.settle(last) is not None) is lost
-    assert not driver.sync.numbering.unsettled
-    assert driver.sync.numbering.settle(100) is None
 
 
 # --- what comes late
 
 
 def test_the_cookie_never_goes_back() -> None:
-    driver = ds389()
+    driver = persisting()
     said = [(6, 6), (8, 8), (NONE, 8), (3, 8), (8, 8), (9, 9)]
     for number, kept in said:
         driver.feed(entry(1, sn=str(number), cookie=numbered(number)))
@@ -131,7 +126,7 @@ def test_the_cookie_never_goes_back() -> None:
 
 
 def test_a_gap_is_closed_by_what_comes_late() -> None:
-    driver = ds389()
+    driver = persisting()
     driver.feed(entry(1, cookie=numbered(6)))
     assert not driver.sync.numbering.gap
     driver.feed(entry(2, cookie=numbered(9)))
@@ -145,7 +140,7 @@ def test_a_gap_is_closed_by_what_comes_late() -> None:
 
 
 def test_what_does_not_come_was_outside_the_search() -> None:
-    driver = ds389()
+    driver = persisting()
     driver.feed(entry(1, cookie=numbered(6)), entry(2, cookie=numbered(100)))
     assert driver.sync.numbering.gap
     driver.sync.numbering.close_gap()
