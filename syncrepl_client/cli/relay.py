@@ -70,6 +70,10 @@ class Relay(BaseCallback):
         if self._done:
             self._quiet = False
 
+    def debug(self, message: str) -> None:
+        """Hand it on: it tells that what was not committed is rolled back."""
+        self._each(lambda callback: callback.debug(message))
+
     def _each(self, call: Callable[[BaseCallback], object]) -> None:
         for callback in self._callbacks:
             call(callback)
