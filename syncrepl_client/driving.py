@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional, TypeVar, Union, cast
 
 from .changes import Change
 from .exceptions import CallbackInvalid
-from .network.waiting import Waker, wait_for
+from .waiting import Waker, wait_for
 
 T = TypeVar("T")
 

@@ -23,10 +23,10 @@ from .network import transport
 from .network.credentials import Credentials, Password
 from .network.link import Link
 from .network.opener import Opener
-from .network.waiting import Waker
 from .store import Store, open_store
 from .succession import Succession
 from .turns import Turns
+from .waiting import Waker
 
 if TYPE_CHECKING:  # few programs ask for them, and import takes its time
     from .stats import Stats

@@ -7,7 +7,7 @@ from typing import Optional
 
 from .client import Syncrepl
 from .driving import Breath, Course, Ended, Wait, advance
-from .network.waiting import wait_for
+from .waiting import wait_for
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from .driving import Aside, Carried, ask, finish
 from .exceptions import ServerError, TooManyDeletes
 from .network.connection import Connection
 from .network.link import Link
-from .network.waiting import Waker
 from .search import Interrupted
 from .succession import Succession
+from .waiting import Waker
 
 logger = logging.getLogger(__name__)
 

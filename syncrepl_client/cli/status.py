@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Optional
 import click
 
 from .. import standing, url
-from ..network.waiting import Waker
 from ..standing import Mark, Standing
 from ..store import Origin, read_store
+from ..waiting import Waker
 from . import nagios, options
 from .exits import Exit
 from .nagios import Thresholds

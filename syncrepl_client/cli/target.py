@@ -18,9 +18,9 @@ from .. import dn, url
 from ..exceptions import ConfigurationError
 from ..network.credentials import Credentials, Password, PasswordFile, PasswordVariable
 from ..network.opener import Opener
-from ..network.waiting import Waker
 from ..store import file_name, read_store
 from ..url import SearchUrl
+from ..waiting import Waker
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from ..exceptions import ServerError
 from ..network import handshake, transport
 from ..network.connection import Connection
 from ..network.credentials import Credentials, Password
-from ..network.waiting import Waker
 from ..url import SearchUrl
+from ..waiting import Waker
 from . import advice, checks
 from .findings import Finding, Findings
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The way to a server: get in, be sure of whom one talks to, search, wait."""
+"""The way to a server: get in, be sure of whom one talks to, search."""

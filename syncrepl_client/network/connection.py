@@ -16,10 +16,10 @@ from ..exceptions import ConfigurationError
 from ..messages import Message
 from ..modes import SyncreplMode
 from ..url import SearchUrl
+from ..waiting import Waker
 from . import transport
 from .heartbeat import Heartbeat
 from .session import Session
-from .waiting import Waker
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ import ldap
 from ..backoff import Backoff
 from ..driving import wait_or_wake
 from ..exceptions import UsageError
+from ..waiting import Waker
 from .connection import Connection
 from .opener import Peer
 from .server import ServerFacts
-from .waiting import Waker
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, Optional
 import ldap
 
 from ..url import SearchUrl
+from ..waiting import Waker
 from . import server, transport
 from .connection import Connection
 from .credentials import Credentials
 from .server import ServerFacts
-from .waiting import Waker
 
 Peer = tuple[Connection, ServerFacts]
 

@@ -26,9 +26,9 @@ from .. import wire
 from ..driving import wait_or_wake
 from ..exceptions import ConfigurationError, Stopped
 from ..url import SearchUrl
+from ..waiting import Waker, wait_for
 from . import handshake, transport
 from .credentials import Credentials
-from .waiting import Waker, wait_for
 
 logger = logging.getLogger(__name__)
 

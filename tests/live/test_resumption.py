@@ -13,8 +13,8 @@ from syncrepl_client.cookie import change_number
 from syncrepl_client.network.credentials import Credentials
 from syncrepl_client.network.opener import Opener
 from syncrepl_client.network.server import ServerFacts, last_change, probe
-from syncrepl_client.network.waiting import Waker
 from syncrepl_client.store import MemoryStore
+from syncrepl_client.waiting import Waker
 from tests.faults.recorder import REFRESH_ONLY, Recorder, contents
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers import DS389, Server, Slapd

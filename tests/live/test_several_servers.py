@@ -15,8 +15,8 @@ from syncrepl_client.exceptions import ConfigurationError, LDAPUrlConflict, LDAP
 from syncrepl_client.network.connection import Connection
 from syncrepl_client.network.credentials import Credentials
 from syncrepl_client.network.opener import Opener
-from syncrepl_client.network.waiting import Waker
 from syncrepl_client.url import parse
+from syncrepl_client.waiting import Waker
 from tests.faults.recorder import REFRESH_ONLY, Recorder, contents
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers import Slapd

@@ -11,8 +11,8 @@ import pytest
 from syncrepl_client import standing, url
 from syncrepl_client.network.credentials import Credentials
 from syncrepl_client.network.opener import Opener
-from syncrepl_client.network.waiting import Waker
 from syncrepl_client.store import Origin
+from syncrepl_client.waiting import Waker
 from tests.servers import Slapd
 from tests.servers.people import SUFFIX
 

@@ -58,6 +58,18 @@ def test_imports_have_no_cycle() -> None:
     list(TopologicalSorter(graph).static_order())
 
 
+def test_packages_have_no_cycle_either() -> None:
+    def room(name: str) -> str:
+        return ".".join(name.split(".")[:2]) if name != PACKAGE else f"{PACKAGE}.__init__"
+
+    graph: dict[str, set[str]] = {}
+    for name in TREES:
+        inner = {room(each) for each in imports(name) if each in TREES}
+        graph.setdefault(room(name), set()).update(inner - {room(name)})
+    assert graph[f"{PACKAGE}.doctor"] > {f"{PACKAGE}.network"}
+    list(TopologicalSorter(graph).static_order())
+
+
 def test_nothing_below_the_client_knows_it() -> None:
     top = {PACKAGE, f"{PACKAGE}.client", f"{PACKAGE}.asynchronous"}
     for name in set(LIBRARY) - top - {f"{PACKAGE}.together"}:
@@ -69,7 +81,7 @@ NETWORK = {"asyncio", "select", "selectors", "socket", "ssl", "ldap.ldapobject",
 DOORS = {
     "network.session": NETWORK - {"select", "ssl"},
     "network.handshake": {"socket", "ssl"},
-    "network.waiting": {"select", "socket"},
+    "waiting": {"select", "socket"},
     "asynchronous": {"asyncio"},
 }
 TESTING = f"{PACKAGE}.testing"
@@ -110,7 +122,7 @@ def test_the_doors_are_there() -> None:
     assert outer(SERVERS) >= {"subprocess", "socket"}
     assert outer(f"{PACKAGE}.network.session") >= {"ldap.ldapobject"}
     assert outer(f"{PACKAGE}.network.handshake") >= {"socket", "ssl"}
-    assert outer(f"{PACKAGE}.network.waiting") >= {"select", "socket"}
+    assert outer(f"{PACKAGE}.waiting") >= {"select", "socket"}
     assert "sqlite3" in outer(f"{PACKAGE}.store.sqlite")
     assert "sqlite3" in outer(f"{PACKAGE}.store.scratch")
     assert "dbm" in outer(f"{PACKAGE}.store.shelf")
