@@ -3,7 +3,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test demo workload faults fuzz soak bench bench-large docs clean
+.PHONY: help setup lint test async demo workload faults fuzz soak bench bench-large docs clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -18,6 +18,13 @@ lint: setup ## Style and types
 
 test: lint ## All checks and tests, with coverage
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+	SYNCREPL_CLIENT=async $(BIN)/pytest tests/live/test_client_basics.py \
+		tests/faults/test_callback_errors.py tests/faults/test_numbering.py
+
+async: setup ## All tests of clients again, on AsyncSyncrepl (7 minutes)
+	SYNCREPL_CLIENT=async $(BIN)/pytest tests/live tests/faults \
+		--ignore tests/live/test_asynchronous.py --ignore tests/live/test_together.py \
+		--deselect tests/live/test_iteration.py::test_unbind_in_the_loop
 
 demo: setup ## Watch a directory change, on a throw-away server
 	$(BIN)/python -m tests.demo
