@@ -37,7 +37,7 @@ def test_large_inputs_take_no_more_than_their_time(name: str, data: bytes) -> No
 def test_guided_by_coverage(name: str) -> None:
     if not engines.atheris_found():
         pytest.skip(engines.ATHERIS_MISSING)
-    engines.run_atheris(name, 3)
+    engines.run_atheris(name, 1)
 
 
 @every_target
