@@ -6,8 +6,6 @@ last change, N, before it begins to queue changes for its persist stage, so what
 between is in neither.  Changes that two writers make at once may be queued in the other order;
 the one that comes late gets a cookie with -1 in it, and the cookies after it may go back to old
 numbers before they catch up.
-
-So numbers are counted: each change that is told makes up for one that was passed by.
 """
 
 from typing import Optional
@@ -16,7 +14,10 @@ from . import cookie
 
 
 class Numbering:
-    """The change numbers of one search, from the end of its refresh on."""
+    """The change numbers of one search, from the end of its refresh on.
+
+    They are counted: each change that is told makes up for one that was passed by.
+    """
 
     def __init__(self, *, known: bool) -> None:
         """Begin in the refresh stage; where cookies have no numbers, nothing is *known*."""

@@ -75,7 +75,7 @@ class Search:
         mode: SyncreplMode,
         request: Request,
         *,
-        watch: bool = True,
+        watch: bool,
     ) -> None:
         """Send it.
 

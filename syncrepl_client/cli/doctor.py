@@ -7,7 +7,7 @@ from typing import Optional
 
 import click
 
-from ..doctor.findings import Finding, Verdict
+from ..doctor import Finding, Verdict, examine
 from . import options
 from .exits import Exit
 from .report import Report, counted, write_json
@@ -36,8 +36,6 @@ def command(target: Target, form: str) -> int:
 
     Exit code: 0 if no check fails (warnings may be), 1 if one does.
     """
-    from ..doctor import examine
-
     findings = examine(
         str(target.url),
         target.starttls,

@@ -2,7 +2,6 @@
 """Entries as they are, in LDIF (RFC 2849) and in JSON: what a store holds, for other programs."""
 
 import io
-import json
 from collections.abc import Collection
 from typing import Any
 from uuid import UUID
@@ -12,9 +11,7 @@ import ldif
 from .. import attributes
 from ..differences import without
 from ..view import Record
-from .jsonlines import json_values
-
-_dumps = json.JSONEncoder(separators=(",", ":")).encode
+from .jsonlines import dumps, json_values
 
 
 class SafeLDIFWriter(ldif.LDIFWriter):
@@ -59,4 +56,4 @@ def to_json(record: Record, leave_out: Collection[str]) -> str:
         "attributes": {name: json_values(name, values) for name, values in attrs.items()},
     }
     # The only control character that JSON lets through.
-    return _dumps(members).replace("\x7f", "\\u007f") + "\n"
+    return dumps(members).replace("\x7f", "\\u007f") + "\n"

@@ -13,7 +13,7 @@ from ..messages import Attributes
 from ..text import is_binary
 from .streams import Output
 
-_dumps = json.JSONEncoder(separators=(",", ":")).encode
+dumps = json.JSONEncoder(separators=(",", ":")).encode
 _Values = list[Union[str, dict[str, str]]]
 
 
@@ -50,7 +50,7 @@ class JSONLinesCallback(BaseCallback):
         self._output.flush()
 
     def _write(self, members: dict[str, Any]) -> None:
-        self._output.write(_dumps(members) + "\n")
+        self._output.write(dumps(members) + "\n")
 
 
 def to_json(change: Change, *, leave_out: Collection[str] = ()) -> dict[str, Any]:

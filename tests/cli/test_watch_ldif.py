@@ -14,23 +14,19 @@ import ldap
 import pytest
 
 from tests.cli.commands import COMMAND, SECONDS, environment
-from tests.conftest import missing_servers_skip
 from tests.live.test_ldif import PEOPLE, Pair, add_person, add_unit, dict_of, everything
 from tests.servers.people import SUFFIX
-from tests.servers.process import find_program
 
 
 @contextmanager
 def pipe(pair: Pair, state: Path) -> Iterator[None]:
     """Have ``watch`` follow the source, and ldapmodify do at the target what it writes."""
-    with missing_servers_skip():
-        program = find_program("ldapmodify", "ldap-utils")
+    modify = pair.ldapmodify()
     url = f"{pair.source.url}/{SUFFIX}?*,%2B?sub"
     follow = [*COMMAND, "watch", "--format", "ldif", "--data", f"{state}/", url]
-    bind = ["-x", "-D", pair.target.root_dn, "-w", pair.target.root_pw]
     watch = subprocess.Popen(follow, env=environment(), stdout=subprocess.PIPE)
     apply = subprocess.Popen(
-        [program, "-H", pair.target.url, *bind],
+        modify,
         stdin=watch.stdout,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -57,13 +57,17 @@ class Pair:
                 return
         pytest.fail(f"the client does not come after:\n{stream.getvalue()}")
 
-    def apply(self, text: str) -> None:
-        """Have ldapmodify do what *text* says."""
+    def ldapmodify(self) -> list[str]:
+        """Return the command that changes the target."""
         with missing_servers_skip():
             program = find_program("ldapmodify", "ldap-utils")
         bind = ["-x", "-D", self.target.root_dn, "-w", self.target.root_pw]
+        return [program, "-H", self.target.url, *bind]
+
+    def apply(self, text: str) -> None:
+        """Have ldapmodify do what *text* says."""
         done = subprocess.run(
-            [program, "-H", self.target.url, *bind],
+            self.ldapmodify(),
             input=text,
             capture_output=True,
             text=True,
