@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: CC0-1.0
 
 BIN := .venv/bin
+# Most tests wait, for a server or a program: so more run at once than two cores would.
+WORKERS := 6
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test async demo workload faults fuzz soak bench bench-large docs clean
+.PHONY: help setup lint test coverage test-newer test-apacheds async test-pythons dist demo workload faults fuzz \
+	soak bench bench-large bench-instructions docs clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -11,22 +15,46 @@ help: ## Say what there is
 setup: ## Install what is missing: servers, headers, .venv
 	@bash .ci/setup
 
-lint: setup ## Style and types
+lint: setup ## Style, types, and what is known to be unsafe
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive syncrepl_client
+	.ci/audit
 
-test: lint ## All checks and tests, with coverage
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
-	SYNCREPL_CLIENT=async $(BIN)/pytest tests/live/test_client_basics.py \
-		tests/faults/test_callback_errors.py tests/faults/test_numbering.py
+test: lint ## All checks and tests
+	$(PYTEST)
+	SYNCREPL_CLIENT=async $(PYTEST) tests/live/test_client_basics.py \
+		tests/faults/test_callback_errors.py tests/faults/test_changenumbers.py
+
+coverage: setup ## The tests, and what of the library they don't reach (20 minutes)
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered
+
+test-newer: setup ## The same servers, newer: Debian 13's, in .build/trixie (root; 30 minutes)
+	.ci/newer $(BIN)/pytest tests/live tests/faults tests/cli
+	.ci/newer $(BIN)/python -m tests.workload --slapd 40 --ds389 40
+
+test-apacheds: setup ## ApacheDS is refused, and why (Debian's package)
+	@bash .ci/apacheds
+	$(BIN)/pytest tests/live/apacheds.py
 
 async: setup ## All tests of clients again, on AsyncSyncrepl (7 minutes)
-	SYNCREPL_CLIENT=async $(BIN)/pytest tests/live tests/faults \
+	SYNCREPL_CLIENT=async $(PYTEST) tests/live tests/faults \
 		--ignore tests/live/test_asynchronous.py --ignore tests/live/test_together.py \
+		--ignore tests/faults/test_forks.py \
 		--deselect tests/live/test_iteration.py::test_unbind_in_the_loop
 
-demo: setup ## Watch a directory change, on a throw-away server
+test-pythons: setup ## The tests that depend on Python's version, on each that is found (15 minutes)
+	$(BIN)/pip install -q --group pythons
+	$(BIN)/nox
+
+dist: setup ## What is published: a wheel and a source distribution, checked
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
+demo: ## Watch a directory change, on a throw-away server
+	@bash .ci/setup demo
 	$(BIN)/python -m tests.demo
 
 workload: setup ## Random changes, restarts and kills against real servers
@@ -44,12 +72,15 @@ soak: setup ## A million changes through one client: memory, descriptors, thread
 	$(BIN)/python -m tests.soak --changes 1000000
 
 bench: setup ## Measure, beside others, at 1,000 to 100,000 entries (10 minutes)
-	$(BIN)/pip install -q -e '.[bench]'
+	$(BIN)/pip install -q --group bench
 	$(BIN)/python -m bench --entries 1000 10000 100000
 
 bench-large: setup ## The same at 1,000,000 entries, beside ldapsearch alone (15 minutes)
-	$(BIN)/pip install -q -e '.[bench]'
+	$(BIN)/pip install -q --group bench
 	$(BIN)/python -m bench --entries 1000000
+
+bench-instructions: setup ## Count instructions an entry, by valgrind (6 minutes)
+	$(BIN)/python -m bench.instructions
 
 docs: setup ## The documentation, in .build/docs
 	$(BIN)/sphinx-build -W -b html docs .build/docs
