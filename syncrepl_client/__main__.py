@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``python -m syncrepl_client``: the command, where it is not on the PATH."""
+"""``python -m syncrepl_client``: runs the command-line program."""
 
 from .cli import main
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The client of a program with an event loop.
+"""The client for programs with an asyncio event loop.
 
-Nothing waits in a thread: the connection's descriptor is watched by the loop.  Only what libldap
-can't do without blocking is done aside: connect, TLS and bind, a Cancel, one question to 389-ds.
+Waiting is done by the event loop, which watches the connection's descriptor.  Only operations for
+which libldap has no non-blocking call run in a thread: connect, TLS and bind, Cancel, and one
+question to 389-ds.
 """
 
 import asyncio
@@ -13,26 +14,35 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
-from . import arguments
 from .changes import Change
-from .driving import Aside, Course, Ended, Handover, Outcome, Request, Wait, step
-from .follower import Follower
+from .engine import arguments
+from .engine.baseclient import BaseClient
+from .waiting.coroutines import (
+    Await,
+    BlockingCall,
+    ClientCoroutine,
+    Finished,
+    Request,
+    Wait,
+    YieldChange,
+    step,
+)
 
 if TYPE_CHECKING:
-    from .verification import Difference
+    from .engine.verification import Difference
 
 T = TypeVar("T")
 
 
-class AsyncSyncrepl(Follower):
-    """Follows the result of one LDAP search, in an event loop (asyncio).
+class AsyncSyncrepl(BaseClient):
+    """Follows the result of one LDAP search, in an asyncio event loop.
 
-    As :class:`~syncrepl_client.Syncrepl`, with the same arguments and promises.  The constructor
-    opens the store; ``async with`` connects, starts TLS, binds, calls ``bind_complete`` and
-    starts the search, and unbinds at its end.  Both are for the thread of the loop.
+    It has the arguments and guarantees of :class:`~syncrepl_client.Syncrepl`.  The constructor
+    opens the store; ``async with`` connects, starts TLS, binds, calls ``bind_complete``, starts the
+    search, and unbinds at the end.  Both must be called in the thread of the event loop.
 
-    Methods of the callback may be ``async``, but for ``debug``: see
-    :class:`.callbacks.AsyncCallback`.  They are called one at a time.  To cancel a task in one of
+    Methods of the callback may be ``async``, except ``debug``: see
+    :class:`.callbacks.AsyncCallback`. They are called one at a time.  Cancelling a task in one of
     them, or in :meth:`poll`, rolls back what is not committed, and loses nothing.
 
     Attributes:
@@ -44,11 +54,11 @@ class AsyncSyncrepl(Follower):
     _worker: Optional["asyncio.Task[Any]"] = None
 
     async def poll(self, timeout: Optional[float] = None) -> bool:
-        """Wait for something to do, do it, commit it: as :meth:`.Syncrepl.poll`."""
+        """Wait for messages, process them, and commit: see :meth:`.Syncrepl.poll`."""
         self._check_pollable("poll")
         deadline = arguments.deadline(timeout)
         with self._at_work():
-            return await _drive(self._turns.poll(deadline))
+            return await _run(self._poller.poll(deadline))
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -65,12 +75,12 @@ class AsyncSyncrepl(Follower):
         """Poll until the search is over; raises what :meth:`poll` raises."""
         self._check_pollable("run")
         with self._at_work():
-            await _drive(self._turns.run())
+            await _run(self._poller.run())
 
     def changes(
         self, *, at_once: int = 1, timeout: Optional[float] = None
     ) -> AsyncIterator[Change]:
-        """Iterate over the changes: as :meth:`.Syncrepl.changes`, with ``async for``.
+        """Iterate over the changes with ``async for``: see :meth:`.Syncrepl.changes`.
 
         ``async for change in client`` is the same, without arguments.
         """
@@ -83,20 +93,21 @@ class AsyncSyncrepl(Follower):
         return self.changes()
 
     async def verify(self, page_size: int = 1000, limit: int = 1000) -> "list[Difference]":
-        """Compare the store with an ordinary search: as :meth:`.Syncrepl.verify`, in a thread.
+        """Compare the store with a search, in a thread: see :meth:`.Syncrepl.verify`.
 
-        To cancel it takes until the thread has heard of that: use :meth:`please_stop`.
+        Cancelling does not stop the thread at once; use :meth:`please_stop`.
         """
         with self._verifying() as verify:
-            differences: list[Difference] = await _aside(partial(verify, page_size, limit))
+            differences: list[Difference] = await _call_in_thread(partial(verify, page_size, limit))
             return differences
 
     async def unbind(self) -> None:
-        """Close the connection and the store.  Every method raises ClosedError from then on.
+        """Close the connection and the store.  Every method raises ClosedError afterwards.
 
-        If another task is at work with the client, stop it, and wait until it has.
+        If another task is using the client, it is stopped, and waited for.
         """
-        self._give_up_iteration()
+        self._owner.check("unbind")
+        self._abandon_iteration()
         while self._worker not in (None, asyncio.current_task()):
             self.please_stop()
             await self._idle.wait()
@@ -107,7 +118,7 @@ class AsyncSyncrepl(Follower):
         self._idle = asyncio.Event()
         try:
             with self._at_work():
-                await _drive(self._turns.begin())
+                await _run(self._poller.start())
         except BaseException:
             self._unbind()
             raise
@@ -119,62 +130,62 @@ class AsyncSyncrepl(Follower):
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        if not self._closed:
+        if not self._closed and self._owner.is_here:
             await self.unbind()
 
 
 class _Changes(AsyncIterator[Change]):
-    """The changes of a client, handed over one by one.
+    """An asynchronous iterator over the changes of a client.
 
-    To drop it closes its course, and the change at hand comes again: so an ``async for`` may be
-    left like any loop.
+    When it is dropped its coroutine is closed, and the current change comes again: so an ``async
+    for`` may be left like any loop.
     """
 
     def __init__(self, client: AsyncSyncrepl, at_once: int, timeout: Optional[float]) -> None:
         self._client = client
         self._limits = at_once, timeout
-        self._course: Optional[Course[None]] = None
+        self._coroutine: Optional[ClientCoroutine[None]] = None
 
     async def __anext__(self) -> Change:
-        if self._course is None:
-            self._course = self._client._hand_over(*self._limits)
+        if self._coroutine is None:
+            self._coroutine = self._client._iteration(*self._limits)
         else:
-            self._client._take_back()
-        request = await _advance(self._course)
-        if not isinstance(request, Handover):
+            self._client._change_handled()
+        request = await _run_until(self._coroutine)
+        if not isinstance(request, YieldChange):
             raise StopAsyncIteration
-        self._client._hand(self._course)
+        self._client._lend_change(self._coroutine)
         return request.change
 
 
-# --- doing what a course asks for
+# --- running a coroutine, as waiting/coroutines.py does in a thread
 
 
-async def _drive(course: "Course[T]") -> T:
-    value: T = cast(Ended, await _advance(course)).value
+async def _run(coroutine: "ClientCoroutine[T]") -> T:
+    value: T = cast(Finished, await _run_until(coroutine)).value
     return value
 
 
-async def _advance(course: Course[Any]) -> Union[Request, Ended]:
-    """Drive *course* until it ends, or hands a change over; return which."""
+async def _run_until(coroutine: ClientCoroutine[Any]) -> Union[Request, Finished]:
+    """Run *coroutine* until it returns or yields a change; return the result or the request."""
     answer, error = None, None
     while True:
-        request = step(course, answer, error)
-        if isinstance(request, (Ended, Handover)):
+        request = step(coroutine, answer, error)
+        if isinstance(request, (Finished, YieldChange)):
             return request
         try:
             answer, error = await _perform(request), None
-        except BaseException as caught:  # noqa: BLE001 - the course decides
+        except BaseException as caught:  # noqa: BLE001 - the coroutine decides
             answer, error = None, caught
 
 
 async def _perform(request: Request) -> Any:
     if isinstance(request, Wait):
         await _wait(request)
-    elif isinstance(request, Outcome):
+    elif isinstance(request, Await):
         await request.awaitable
-    elif isinstance(request, Aside):
-        return await _aside(request.call)
+    elif isinstance(request, BlockingCall):
+        return await _call_in_thread(request.call)
     else:
         await asyncio.sleep(0)
     return None
@@ -197,8 +208,8 @@ async def _wait(wait: Wait) -> None:
             timer.cancel()
 
 
-async def _aside(call: Callable[[], Any]) -> Any:
-    """Call it in a thread, and see its end, also if this is cancelled: it has the connection."""
+async def _call_in_thread(call: Callable[[], Any]) -> Any:
+    """Call a function in a thread; if cancelled, wait until it returns: it uses the connection."""
     future = asyncio.get_running_loop().run_in_executor(None, call)
     try:
         return await asyncio.shield(future)

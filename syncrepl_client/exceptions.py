@@ -1,46 +1,47 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Everything that can go wrong, sorted by whose move is next.
+"""Exceptions, by who can fix the problem.
 
-``UsageError`` is for the caller to mend, ``ServerError`` for the directory's
-administrator, ``StoreError`` for whoever keeps the local files.  Errors of the
-connection itself are python-ldap's own ``ldap.LDAPError`` and come through
-unchanged, as does whatever a callback raises.
+``UsageError``: the calling program; ``ServerError``: the administrator of the directory;
+``StoreError``: whoever manages the local files.  Errors of the connection are python-ldap's own
+``ldap.LDAPError`` and are raised unchanged, as is any exception of a callback.
 """
+
+import ldap as _ldap
 
 
 class SyncreplError(Exception):
-    """Base of every error that this library defines.
+    """Base class of all exceptions that this library defines.
 
     Attributes:
-        retriable: whether another attempt, later or on another server, may fare better.  The
-            ``ldap.LDAPError`` that comes through a client's method has this attribute too.
+        retriable: whether another attempt, later or on another server, may succeed.  An
+            ``ldap.LDAPError`` that a client's method raises has this attribute too.
     """
 
     retriable = False
 
 
 class UsageError(SyncreplError):
-    """The program asked for something that cannot be done."""
+    """The program asked for something that is not possible."""
 
 
 class ClosedError(UsageError):
-    """The client was unbound; make a new one."""
+    """The client was unbound; create a new one."""
 
 
 class Stopped(UsageError):
-    """``please_stop()`` was called before what was asked for was complete."""
+    """``please_stop()`` was called before the operation was complete."""
 
 
 class ConfigurationError(UsageError, ValueError):
-    """An argument cannot be used; nothing was opened or changed."""
+    """An argument is not valid; nothing was opened or changed."""
 
 
 class CallbackInvalid(ConfigurationError, TypeError):
-    """The object handed over as callback lacks a method that is called."""
+    """The callback lacks a required method, or has an ``async`` one where none may be."""
 
 
 class LDAPUrlError(ConfigurationError):
-    """The LDAP URL does not say what to follow, or cannot be understood."""
+    """The LDAP URL is not valid, or incomplete."""
 
 
 class LDAPUrlConflict(ConfigurationError):
@@ -48,34 +49,55 @@ class LDAPUrlConflict(ConfigurationError):
 
 
 class ServerError(SyncreplError):
-    """The server cannot, or does not, do what RFC 4533 asks of it."""
+    """The server cannot, or does not, do what RFC 4533 requires."""
 
 
 class SyncUnsupported(ServerError):
-    """The server has no content synchronization for this search."""
+    """The server does not support content synchronization for this search."""
 
 
 class PagingUnsupported(ServerError):
-    """The server does not give out a long answer page by page (RFC 2696)."""
+    """The server does not support paged results (RFC 2696)."""
 
 
 class ProtocolError(ServerError):
-    """The server sent something malformed, or illegal at this point."""
+    """The server sent something malformed, or something not allowed at this point."""
+
+
+class SyncRefreshRequired(ServerError, _ldap.LDAPError):
+    """The server can't resume from this cookie (e-syncRefreshRequired, 4096): search without one.
+
+    Only :class:`~syncrepl_client.consumer.SyncreplConsumer` raises it, for which it is an
+    ``ldap.LDAPError`` with the details that python-ldap gives; ``Syncrepl`` starts over by itself.
+    """
 
 
 class TooManyDeletes(ServerError):
-    """A refresh would delete more entries than ``max_deletes`` allows; none was deleted.
+    """A refresh would delete more entries than ``max_deletes`` allows.
+
+    None of the entries that are gone was reported.  Entries that were in the way of others with
+    the same DN were reported one by one, up to the limit.
 
     Attributes:
-        deletes: how many it would delete.
-        entries: how many the store has.
+        deletes: how many it would delete, as far as is known, with those that were reported.
+        entries: how many the store had before the refresh.
     """
 
     def __init__(self, message: str, *, deletes: int = 0, entries: int = 0) -> None:
-        """Say so."""
+        """Initialize with a message and the two numbers."""
         super().__init__(message)
         self.deletes = deletes
         self.entries = entries
+
+
+class LaggingServer(ServerError):
+    """The server lacks changes that the store has, or may lack some.
+
+    It is not raised by ``poll()``, which tries the next server, for ``lag_patience`` seconds, but
+    passed to the callback's ``disconnected``.
+    """
+
+    retriable = True
 
 
 class SearchEnded(ServerError):
@@ -89,7 +111,7 @@ class StoreError(SyncreplError):
 
 
 class StorePathError(StoreError, ConfigurationError):
-    """``data_path`` names a place where no store can be."""
+    """``data_path`` is a place where there can't be a store."""
 
 
 class StoreInvalid(StoreError):
@@ -102,3 +124,7 @@ class StoreVersionError(StoreError):
 
 class StoreLocked(StoreError):
     """Another client, in this process or another, has the store open."""
+
+
+class StoreBusy(StoreError):
+    """Another connection has been writing to the store for too long; try again later."""

@@ -5,10 +5,10 @@ from enum import Enum
 
 
 class SyncreplMode(Enum):
-    """What to do once the refresh stage is over; the values are those of RFC 4533, 2.2."""
+    """What follows the refresh stage; the values are those of RFC 4533, 2.2."""
 
     REFRESH_ONLY = 1
-    """Report what happened since the last run, then end."""
+    """Report the changes since the last run, then end."""
 
     REFRESH_AND_PERSIST = 3
-    """Report what happened since the last run, then each change as it happens."""
+    """Report the changes since the last run, then each change as it happens."""

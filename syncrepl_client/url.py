@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""LDAP URLs: what to follow, where, and as whom."""
+"""LDAP URLs (RFC 4516): server, search, and bind name."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from urllib.parse import quote
 import ldap
 import ldapurl
 
-from . import dn
+from .entries import dn
 from .exceptions import LDAPUrlConflict, LDAPUrlError
 
 SASL_MECHANISMS = (
@@ -33,22 +33,23 @@ _PASSWORD = re.compile("x-bindpw", re.IGNORECASE)
 
 OneUrl = Union[str, ldapurl.LDAPUrl]
 Urls = Union[OneUrl, Sequence[OneUrl]]
-"""One URL, or several for the same search: a sequence of them, or a str with blanks between."""
+"""One URL, or several for the same search: a sequence, or a str with spaces between them."""
 
 
 @dataclass(frozen=True)
 class SearchUrl:
-    """An LDAP URL (RFC 4516), or several with the same search, parsed and found usable.
+    """An LDAP URL (RFC 4516), or several for the same search, parsed and checked.
 
     Attributes:
-        server: scheme and host of the server at hand, as ``ldap.initialize`` takes it.
-        base: the search base, as written.
+        server: scheme and host of the current server, as ``ldap.initialize`` takes it.
+        base: the search base, as spelled.
         scope: ``ldap.SCOPE_BASE``, ``SCOPE_ONELEVEL`` or ``SCOPE_SUBTREE``.
         filter: the search filter.
         attributes: the attribute list; empty stands for all user attributes.
-        bindname: whom to bind as: a DN, a SASL mechanism, or None for anonymous.
-        password: the one in the URL; neither shown nor stored.
-        servers: all servers, in the order of the URLs; just ``server`` unless given.
+        bindname: a bind DN, a SASL mechanism, or None for an anonymous bind.
+        password: the one in the URL; not in the repr, never stored.
+        servers: all servers, in the order of the URLs; default: ``server`` alone.
+        scope_given: False if the URL has no scope, and ``scope`` is the default of RFC 4516.
     """
 
     server: str
@@ -59,30 +60,69 @@ class SearchUrl:
     bindname: Optional[str] = None
     password: Optional[str] = field(default=None, repr=False, compare=False)
     servers: tuple[str, ...] = ()
+    scope_given: bool = field(default=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        """Check that all of it can be sent.
+
+        Raises:
+            LDAPUrlError: something has octets that are no UTF-8, or NUL.
+        """
+        for text in (self.base, self.filter, *self.attributes):
+            try:
+                if b"\0" in text.encode():
+                    raise ValueError
+            except ValueError:
+                raise LDAPUrlError(f"{text!r} has octets that are no UTF-8, or NUL") from None
         if not self.servers:
             object.__setattr__(self, "servers", (self.server,))
 
     def at(self, server: str) -> "SearchUrl":
-        """Return this URL with *server*, one of ``servers``, at hand.
+        """Return this URL with *server*, one of ``servers``, as the current one.
 
         Raises:
-            ValueError: it is none of them.
+            ValueError: it is not one of them.
         """
         if server not in self.servers:
             raise ValueError(f"{server} is none of {', '.join(self.servers)}")
         return replace(self, server=server)
 
     def without_password(self) -> "SearchUrl":
-        """Return this URL without its password, for whoever has no use for it."""
+        """Return this URL without its password."""
         return replace(self, password=None)
+
+    def bound_as(self, bind_dn: Optional[str]) -> "SearchUrl":
+        """Return this URL with another DN to bind as; None: as it is.
+
+        Raises:
+            LDAPUrlError: *bind_dn* is no DN.
+        """
+        if bind_dn is None:
+            return self
+        try:
+            if not dn.key(bind_dn):
+                raise ValueError
+        except (ValueError, TypeError, AttributeError):
+            raise LDAPUrlError(
+                f"bind_dn is a DN like cn=reader,dc=example,dc=com, not {bind_dn!r}"
+            ) from None
+        return replace(self, bindname=bind_dn)
 
     @property
     def mechanism(self) -> Optional[str]:
         """The SASL mechanism to bind with, in upper case; None for a simple or anonymous bind."""
         name = (self.bindname or "").upper()
         return name if name in SASL_MECHANISMS else None
+
+    @property
+    def scope_warning(self) -> Optional[str]:
+        """What a URL without a scope most likely was not meant to say; None where it has one."""
+        if self.scope_given:
+            return None
+        return (
+            f"the URL names no scope, so that {self.base} alone is followed, and not what is below "
+            f"it (RFC 4516): write {self.server}/{self.base}??sub"
+        )
 
     @property
     def matches_all(self) -> bool:
@@ -103,8 +143,12 @@ class SearchUrl:
             url += f"?bindname={quote(self.bindname, safe='=')}"
         return " ".join([url, *others])
 
+    def same_search(self, other: "SearchUrl") -> bool:
+        """Return True if base, scope, filter and attributes are those of *other*."""
+        return not self._differing(other)
+
     def check_same_search(self, stored: "SearchUrl") -> None:
-        """See that the store's search is this one.
+        """Check that the search of the store's URL is this one.
 
         Raises:
             LDAPUrlConflict: base, scope, filter or attributes differ.
@@ -122,7 +166,9 @@ class SearchUrl:
         if differing:
             raise LDAPUrlConflict(
                 f"the store follows another search: {'; '.join(differing)}. "
-                "Use another data_path for this search, or the store's own URL (ldap_url=None)"
+                "Use change_search=True to be told the differences and follow "
+                "this one from now on, another data_path to begin with an empty store, or the "
+                "store's own URL (ldap_url=None)"
             )
 
     def _differing(self, other: "SearchUrl") -> list[str]:
@@ -143,14 +189,14 @@ def _list(attributes: tuple[str, ...]) -> frozenset[str]:
 
 
 def parse(url: Urls) -> SearchUrl:
-    """Return *url* parsed; a scope that is not there is ``base``, as RFC 4516 has it.
+    """Parse one or several LDAP URLs.
 
-    Of several URLs the first says what to search, and as whom.  The others say the same, or
-    scheme and host alone.
+    A missing scope is ``base``, as in RFC 4516.  Of several URLs the first determines search and
+    bind name; the others must agree with it, or consist of scheme and host alone.
 
     Raises:
-        LDAPUrlError: one is not an LDAP URL, has no host or base, an unknown scope or a
-            critical extension that is not understood; or two say different things.
+        LDAPUrlError: one is not an LDAP URL, has no host or base, an unknown scope, or an unknown
+            critical extension; or two contradict each other.
     """
     urls = [_parse_one(each) for each in _split(url)]
     if not urls:
@@ -259,6 +305,7 @@ def _search(url: ldapurl.LDAPUrl) -> SearchUrl:
         server=server,
         base=url.dn,
         scope=scope,
+        scope_given=url.scope is not None,
         filter=url.filterstr or MATCH_ALL,
         attributes=tuple(name.strip() for name in url.attrs or () if name.strip()),
         bindname=bindname,
@@ -296,5 +343,10 @@ def _extensions(url: ldapurl.LDAPUrl) -> dict[str, str]:
             raise LDAPUrlError(
                 "ldap_url has a critical extension that is not understood: there are bindname and "
                 "X-BINDPW (write a comma in a value as %2C)"
+            )
+        elif known:
+            raise LDAPUrlError(
+                "ldap_url has something after bindname or X-BINDPW that is no extension of it: in "
+                "there a comma is written %2C, or use the arguments bind_dn and password"
             )
     return {name: value for name, value in known.items() if value}

@@ -4,24 +4,46 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 from typing import Any, Callable, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from syncrepl_client.testing.missing import missing_servers_skip as missing_servers_skip
+from tests import python_ldap
 from tests.servers import DS389, Server, Slapd
 
 pytest_plugins = ["syncrepl_client.testing.pytest"]
 
 DESCRIPTORS = Path("/proc/self/fd")
-PATIENCE_SECONDS = 2
+MOMENT_SECONDS = 60  # of a machine under load
+
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 S = TypeVar("S", bound=Server)
+
+
+def take_no_notice(number: int, frame: FrameType | None) -> None:
+    """Handle a signal as if it were ignored."""
+
+
+def pytest_configure() -> None:
+    """Start the tests' programs with the signals as they are by default.
+
+    nohup, or a script's ``&``, has this process ignore some. A program would inherit that; of a
+    signal that is handled here it gets the default (execve(2)).
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, take_no_notice)
 
 
 @pytest.fixture
@@ -59,6 +81,12 @@ def ds389() -> Iterator[DS389]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def python_ldap_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked source of python-ldap's current release, for all tests."""
+    return python_ldap.unpack(tmp_path_factory.mktemp("python-ldap"))
+
+
 def open_descriptors() -> set[tuple[str, str]]:
     """Each open file descriptor with what it refers to."""
     found = set()
@@ -75,7 +103,7 @@ def nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaves threads running or files and sockets open."""
     threads, descriptors = set(threading.enumerate()), open_descriptors()
     yield
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + MOMENT_SECONDS
     while set(threading.enumerate()) - threads and time.monotonic() < deadline:
         time.sleep(0.01)  # a thread that was told to end may need a moment
     if open_descriptors() - descriptors:

@@ -10,7 +10,7 @@ from ldap.ldapobject import LDAPObject
 
 from syncrepl_client import Change
 from syncrepl_client.callbacks import BaseCallback
-from syncrepl_client.messages import Attributes
+from syncrepl_client.entries.attributes import Attributes
 
 Content = dict[str, dict[str, list[bytes]]]
 

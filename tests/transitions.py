@@ -25,12 +25,12 @@ from typing import Any
 import ldap
 
 from syncrepl_client import Syncrepl, SyncreplMode
-from syncrepl_client.messages import Attributes
+from syncrepl_client.entries.attributes import Attributes
 from tests.mirror import Mirror, content, server_content
+from tests.patience import HANGS_SECONDS
 from tests.servers import DS389
 from tests.servers.people import person, uid
 
-PATIENCE_SECONDS = 60
 _context = multiprocessing.get_context("spawn")
 
 
@@ -115,7 +115,7 @@ class Follower:
                 client.poll(1)
             marker = f"uid=marker,{base}"
             connection.add_s(marker, list({**person(0), "uid": [b"marker"]}.items()))
-            deadline = time.monotonic() + PATIENCE_SECONDS
+            deadline = time.monotonic() + HANGS_SECONDS
             while marker not in self.mirror.entries:
                 if time.monotonic() > deadline:
                     raise TransitionsFailed("the client does not catch up")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command ``syncrepl-client``; it needs the extra ``[cli]``, the library does not."""
+"""The command ``syncrepl-client``; it requires the extra ``[cli]``, unlike the library."""
 
 import sys
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
     """Run the command, and exit with one of the codes of :class:`.exits.Exit`.
 
     Args:
-        arguments: without the program's name; None for ``sys.argv``'s.
+        arguments: without the program's name; None for ``sys.argv``.
     """
     try:
         for name in _NEEDED:
             import_module(name)
-        from .running import run
+        from .program import run
     except ModuleNotFoundError as error:
         if error.name not in _NEEDED:
             raise

@@ -15,22 +15,25 @@ import click
 
 from ..callbacks import BaseCallback
 from ..changes import Change
+from ..entries.printable import printable
 from ..formats.jsonlines import to_json
 from .errors import HandlerFailed, Interrupted
 from .target import VARIABLE
-from .terminal import printable
 
 LOOK_SECONDS = 0.1
-"""So often a command that runs is looked at, and whether to stop."""
+"""The interval at which a running command, and a stop, are checked for."""
 GRACE_SECONDS = 0.5
-"""So long a command may take to end after SIGTERM, when it is time to stop."""
+"""How long a command may take to end after SIGTERM."""
+
+
+_SHELL = frozenset(("|", "||", "&", "&&", ";", "<", ">", ">>", "2>", "2>&1"))
 
 
 def parse(text: str) -> list[str]:
-    """Return the words of a command; no shell is involved.
+    """Split a command into words; no shell is involved.
 
     Raises:
-        click.BadParameter: it is none, or there is no such program.
+        click.BadParameter: it is not a command, or there is no such program.
     """
     try:
         words = shlex.split(text)
@@ -38,16 +41,20 @@ def parse(text: str) -> list[str]:
         raise click.BadParameter(f"{text!r} is no command: {error}") from None
     if not words:
         raise click.BadParameter("the command is empty.")
+    if _SHELL.intersection(words):
+        raise click.BadParameter(
+            f"no shell is involved, and {text!r} is for one: write sh -c {shlex.quote(text)}."
+        )
     if shutil.which(words[0]) is None:
         raise click.BadParameter(f"there is no program {words[0]!r}.")
     return words
 
 
 class ExecCallback(BaseCallback):
-    """Runs a command for each change; where it fails, the change is not committed."""
+    """Runs a command for each change; if it fails, the change is not committed."""
 
     def __init__(self, words: list[str], stopping: Callable[[], bool]) -> None:
-        """Run the program and arguments *words*; *stopping* says whether to end it early."""
+        """Initialize from the command; *stopping* returns True if it is to be ended early."""
         self._words = words
         self._stopping = stopping
 
@@ -56,7 +63,7 @@ class ExecCallback(BaseCallback):
 
         Raises:
             HandlerFailed: it could not be started, or ended with another code than 0.
-            Interrupted: it was ended, so as to stop.
+            Interrupted: it was ended because of a stop.
         """
         name = printable(f"{change.kind.value} {change.new_dn or change.old_dn or ''}")
         if self._stopping():
@@ -96,7 +103,7 @@ class ExecCallback(BaseCallback):
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """See that the process has ended, and all that it started where it was ended."""
+    """End the process, and, if it is still running, all processes that it started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is None:
             with suppress(ProcessLookupError):

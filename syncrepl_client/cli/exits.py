@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Exit codes, all in one place."""
+"""The exit codes."""
 
 from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """How the command ended."""
+    """The exit code of the command."""
 
     DONE = 0
-    """All was done, or it was asked to stop."""
+    """Success, or stopped on request."""
     FOUND = 1
     """A check found something."""
     USAGE = 2
-    """It was asked for something that can't be done."""
+    """Wrong usage."""
     SERVER = 3
     """The connection was lost, or the server refused."""
     STORE = 4
@@ -22,8 +22,12 @@ class Exit(IntEnum):
     DELETES = 6
     """A refresh would have deleted more than --max-deletes allows; nothing was deleted."""
     INTERNAL = 70
-    """A fault of this program."""
+    """A bug of this program."""
+    REFUSED = 77
+    """The server refuses this user or password: to try again may lock the account."""
+    CONFIG = 78
+    """What is to be followed can't be: no such base, another search in the store, no syncprov."""
     INTERRUPTED = 130
-    """Ctrl-C, where there was something left to do."""
+    """Interrupted by Ctrl-C before it was done."""
     BROKEN_PIPE = 141
-    """Whoever read the output has gone away, as ``head -1`` does."""
+    """The reader closed the output, as ``head -1`` does."""

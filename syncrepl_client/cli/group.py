@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The group of subcommands: each is a module of this package, imported when it is asked for."""
+"""The group of subcommands: each is a module of :mod:`.commands`, imported on demand."""
 
 from importlib import import_module
 from typing import Optional
@@ -8,36 +8,42 @@ import click
 
 COMMANDS = {
     "watch": "Show each change of a directory as it happens.",
-    "doctor": "See whether a server can be followed, and what to do if not.",
-    "status": "Say how far a state is behind its server.",
+    "doctor": "Check whether a server can be followed, and advise if not.",
+    "status": "Show how far a state is behind its server.",
     "dump": "Write the entries of a state as LDIF or JSON.",
+    "history": "Write what happened, from the log of changes of a state.",
+    "show": "Write an entry as it is, or as it was at some time.",
+    "diff": "Write what differs between two states of an entry.",
+    "undo": "Write LDIF that undoes what was changed.",
+    "relay": "Pass the changes of a state on to another system.",
+    "sinks": "Show the systems that get the changes, and what they refused.",
     "verify": "Compare a state with the directory, entry by entry.",
-    "reconcile": "Have the program's next start compare everything.",
+    "reconcile": "Make the program's next start compare everything.",
 }
-"""The subcommands, in the order of the help, with what each does.
+"""The subcommands with their help texts, in order.
 
-The module has the subcommand's name, with ``_`` for ``-``, and in it a click command of the name
+The module has the subcommand's name, with ``_`` for ``-``, and contains a click command named
 ``command``.
 """
 
 
 class Group(click.Group):
-    """Finds subcommands in :data:`COMMANDS`."""
+    """Looks up subcommands in :data:`COMMANDS`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return their names."""
+        """Return the names of the subcommands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
-        """Import one, and return it."""
+        """Import and return a subcommand."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f".{cmd_name.replace('-', '_')}", __package__)
+        module = import_module(f".commands.{cmd_name.replace('-', '_')}", __package__)
         command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list, without importing any."""
+        """Write the list of subcommands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 

@@ -1,30 +1,33 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Options of all subcommands that follow a search or look at a store.
+"""Options shared by subcommands.
 
-They read like those of the OpenLDAP tools: ``-H -b -s -D -W -y -Y -U -X -Z``.
+They are named like those of the OpenLDAP tools: ``-H -b -s -D -W -y -Y -U -X -Z``.
 """
 
 import functools
-import os
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 import click
 import ldap
 
-from . import target, terminal
+from . import target
 from .errors import ConnectionFailed, one_line
+from .output import terminal
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
 
+
 _FILE = click.Path(exists=True, dir_okay=False)
 _CONNECTION: tuple[Decorator, ...] = (
-    click.option("-H", "uri", metavar="URI", help="Server: ldap://HOST, ldaps://HOST, ldapi:///. "
+    click.option("-H", "--uri", "uri", metavar="URI",
+                 help="Server: ldap://HOST, ldaps://HOST, ldapi:///. "
                  "Several, with blanks between: the first that answers."),
-    click.option("-b", "base", metavar="BASE", help="Search base."),
-    click.option("-s", "scope", type=click.Choice(list(target.SCOPES)),
+    click.option("-b", "--base", "base", metavar="BASE", help="Search base."),
+    click.option("-s", "--scope", "scope", type=click.Choice(list(target.SCOPES)),
                  help="Scope  [default: sub; in a URL: base]"),
-    click.option("-D", "bind_dn", metavar="BINDDN", help="Bind as that DN, with a password."),
+    click.option("-D", "--bind-dn", "bind_dn", metavar="BINDDN",
+                 help="Bind as that DN, with a password."),
     click.option("-W", "ask", is_flag=True, help="Ask for the password."),
     click.option("-y", "password_file", metavar="FILE", type=_FILE,
                  help="Read the password from the first line of FILE. Without -W and -y it is "
@@ -35,22 +38,13 @@ _CONNECTION: tuple[Decorator, ...] = (
     click.option("-U", "sasl_user", metavar="USER", help="User name for SCRAM."),
     click.option("-X", "authzid", metavar="AUTHZID",
                  help="With SASL: act as dn:DN or u:NAME."),
-    click.option("-Z", "starttls", is_flag=True, help="Start TLS, or fail."),
+    click.option("-Z", "--starttls", "starttls", is_flag=True, help="Start TLS, or fail."),
     click.option("--cacert", metavar="FILE", type=_FILE,
                  help="Certificates of the authorities to trust."),
     click.option("--cert", metavar="FILE", type=_FILE, help="Client certificate."),
     click.option("--key", metavar="FILE", type=_FILE, help="Key of the client certificate."),
 )  # fmt: skip
-_VERBOSE = click.option(
-    "-v", "--verbose", count=True, help="Say on stderr what happens; -vv: everything."
-)
-
-
-def _data_path(ctx: click.Context, param: click.Parameter, value: Optional[str]) -> Optional[str]:
-    """Return the prefix of the store's file names; a directory stands for what is in it."""
-    if value is not None and os.path.isdir(value):
-        return os.path.join(value, "")
-    return value
+_VERBOSE = click.option("-v", "--verbose", count=True, help="Log more to stderr; -vv: everything.")
 
 
 KEEP = "Keep the state in that directory, which exists, or in files whose names begin with PATH."
@@ -58,11 +52,11 @@ LOOK = "The state: a directory, or what the names of its files begin with."
 
 
 def data(*, required: bool, help: str = KEEP) -> Decorator:
-    """Give a command the option --data: its argument *data_path* is the ``data_path`` of Syncrepl.
+    """Return a decorator that adds the option --data; its value is the ``data_path`` of Syncrepl.
 
     Args:
-        required: whether the command does nothing without.
-        help: what it is for.
+        required: whether the option is required.
+        help: the help text.
     """
     return click.option(
         "-d",
@@ -71,13 +65,12 @@ def data(*, required: bool, help: str = KEEP) -> Decorator:
         type=click.Path(),
         metavar="PATH",
         required=required,
-        callback=_data_path,
         help=help,
     )
 
 
 def verbose(command: Function) -> Function:
-    """Give a command the option --verbose, and see to it."""
+    """Decorator that adds and processes the option --verbose."""
 
     @functools.wraps(command)
     def wrapper(*args: Any, verbose: int, **kwargs: Any) -> Any:
@@ -88,14 +81,14 @@ def verbose(command: Function) -> Function:
 
 
 def search(*, data_required: bool, data_help: str = KEEP) -> Decorator:
-    """Give a command all that says what to follow, and --verbose.
+    """Return a decorator that adds all options of server, search and bind, and --verbose.
 
-    Its argument *target* is a :class:`.target.Target`.  A combination that can't be is a
-    ``click.UsageError``, before anything is connected or asked.
+    The command gets the argument *target*, a :class:`.target.Target`.  An invalid combination is a
+    ``click.UsageError``, before anything is connected or prompted for.
 
     Args:
-        data_required: whether the command does nothing without --data.
-        data_help: what --data is for.
+        data_required: whether --data is required.
+        data_help: the help text of --data.
     """
 
     def decorate(command: Function) -> Function:

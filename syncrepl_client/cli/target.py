@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What to follow, and as whom: what was said on the command line, checked and put together."""
+"""Server, search and credentials: from the command line, checked and combined."""
 
 import getpass
 import logging
@@ -12,15 +12,15 @@ from typing import Any, NamedTuple, Optional
 
 import click
 import ldap
-import ldapurl
 
-from .. import dn, url
+from .. import url
+from ..entries import dn
 from ..exceptions import ConfigurationError
+from ..network.connector import Connector
 from ..network.credentials import Credentials, Password, PasswordFile, PasswordVariable
-from ..network.opener import Opener
 from ..store import file_name, read_store
 from ..url import SearchUrl
-from ..waiting import Waker
+from ..waiting.waker import Waker
 
 logger = logging.getLogger(__name__)
 
@@ -57,14 +57,14 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """What to follow, and as whom.
+    """Server, search and credentials.
 
     Attributes:
         url: server, search and bind name; never a password.
-        data_path: where the state is kept; None for nowhere.
-        password: where the password comes from; not shown.
-        sasl_user: the user name of SCRAM.
-        authzid: whom to act as.
+        data_path: of the store; None for a store in memory.
+        password: source of the password; not in the repr.
+        sasl_user: the user name for SCRAM.
+        authzid: the authorization identity for SASL.
         starttls: whether to start TLS.
         options: options of libldap.
     """
@@ -77,22 +77,22 @@ class Target:
     starttls: bool = False
     options: Mapping[int, Any] = field(default_factory=dict)
 
-    def opener(self, waker: Waker) -> Opener:
-        """Return what makes connections to the servers.
+    def connector(self, waker: Waker) -> Connector:
+        """Return what connects to the servers.
 
         Raises:
             ConfigurationError: bind name and password don't go together.
         """
-        return Opener(self.url, self.credentials, waker, self.starttls, self.options)
+        return Connector(self.url, self.credentials, waker, self.starttls, self.options)
 
     @property
     def credentials(self) -> Credentials:
-        """Whom to bind as."""
+        """The credentials for the bind."""
         return Credentials.choose(self.url, self.password, self.sasl_user, self.authzid)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The keyword arguments for ``Syncrepl``, all but *callback* and *mode*."""
+        """Keyword arguments for ``Syncrepl``, all but *callback* and *mode*."""
         return {
             "data_path": self.data_path or "",
             "ldap_url": str(self.url),
@@ -106,11 +106,11 @@ class Target:
 
 
 def choose(given: Given) -> Target:
-    """Return what was asked for; the password is asked for last.
+    """Return the target for the given options; prompts for the password last.
 
     Raises:
-        click.UsageError: these options can't be combined, or something is missing.
-        StoreError: the data store that is to say what to follow can't be read.
+        click.UsageError: options can't be combined, or something is missing.
+        StoreError: the data store with the URL can't be read.
     """
     _check_combinations(given)
     try:
@@ -143,12 +143,17 @@ def _check_combinations(given: Given) -> None:
         raise click.UsageError("--key needs its certificate: --cert FILE.")
 
 
-# --- what to search, and where
+# --- server and search
 
 
 def _search(given: Given) -> SearchUrl:
     if given.words and given.words[0].lower().startswith(_URL):
         return _search_by_url(given)
+    if given.words and "://" in given.words[0]:
+        raise click.UsageError(
+            f"{given.words[0].partition('://')[0]}:// is not an LDAP URL: it begins with "
+            "ldap://, ldaps:// or ldapi://."
+        )
     if given.base is not None:
         return _search_by_options(given, given.base)
     if given.words or given.scope:
@@ -178,14 +183,8 @@ def _search_by_url(given: Given) -> SearchUrl:
             "A password in the arguments is seen by everybody on this machine: leave X-BINDPW out, "
             f"and use -W, -y FILE or the environment variable {VARIABLE}."
         )
-    if ldapurl.LDAPUrl(given.words[0]).scope is None:
-        logger.warning(
-            "the URL names no scope, so that %s alone is followed, and not what is below it "
-            "(RFC 4516): write %s/%s??sub",
-            found.base,
-            found.server,
-            found.base,
-        )
+    if found.scope_warning is not None:
+        logger.warning(found.scope_warning)
     return found
 
 
@@ -209,7 +208,7 @@ def _search_by_options(given: Given, base: str) -> SearchUrl:
 
 
 def _at(uri: str) -> dict[str, Any]:
-    """Return the servers of -H, as a SearchUrl has them."""
+    """Return the servers of -H as arguments for SearchUrl."""
     servers = uri.split()
     if not servers or not all(each.lower().startswith(_URL) for each in servers):
         raise click.UsageError("-H takes ldap://HOST, ldaps://HOST or ldapi:///.")
@@ -228,7 +227,7 @@ def _stored(data_path: str) -> Optional[SearchUrl]:
     return None if stored is None else url.parse(stored)
 
 
-# --- as whom
+# --- credentials
 
 
 def _bound(given: Given, search: SearchUrl) -> SearchUrl:

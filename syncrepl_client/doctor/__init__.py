@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Is a server fit to be followed?  What is not gets an advice."""
+"""Diagnosis: whether a server can be followed, and what to do if not."""
 
 from .advice import Advice
 from .examination import examine

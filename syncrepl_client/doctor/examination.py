@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Is a server fit to be followed, by this user, with this search?  Asks, and changes nothing.
+"""Examines whether a server can be followed, by this user, with this search; changes nothing.
 
-Of a refresh no more is read than what comes first; of an ordinary search ten thousand names.
+Of refreshes and ordinary searches no more than ten thousand DNs are read.
 """
 
 import contextlib
@@ -13,12 +13,15 @@ import ldap
 
 from .. import url
 from ..exceptions import ServerError
-from ..network import handshake, transport
+from ..network import diagnosis, server, transport
 from ..network.connection import Connection
 from ..network.credentials import Credentials, Password
+from ..protocol import foreign, wire
+from ..store import Origin
 from ..url import SearchUrl
-from ..waiting import Waker
+from ..waiting.waker import Waker
 from . import advice, checks
+from .context import CheckAborted, CheckContext, advice_for, words
 from .findings import Finding, Findings
 
 REACH_SECONDS = 10.0
@@ -35,24 +38,26 @@ def examine(
     password: Optional[Password] = None,
     sasl_user: Optional[str] = None,
     authzid: Optional[str] = None,
+    origin: Optional[Origin] = None,
 ) -> Iterator[Finding]:
-    """Return what is found at each server of a URL, one check after the other, as it is found.
+    """Check each server of a URL; yield the findings as they are made.
 
-    The arguments are those of :class:`~syncrepl_client.Syncrepl`.  A server that does not accept
-    a connection within ten seconds, or does not answer within thirty, has failed.
+    The arguments are those of :class:`~syncrepl_client.Syncrepl`.  A server that does not accept a
+    connection within ten seconds, or does not answer within thirty, has failed.
 
     Args:
-        ldap_url: what is to be followed; of several servers each is looked at.
+        ldap_url: the search; each of several servers is checked.
         starttls: start TLS, or fail.
         options: values for ``LDAPObject.set_option``.
-        password: for a simple bind or SCRAM, where the URL has none.
-        sasl_user: the user name of SCRAM.
-        authzid: with SASL, whom to act as.
+        password: for a simple bind or SCRAM, if the URL has none.
+        sasl_user: the user name for SCRAM.
+        authzid: the authorization identity for SASL.
+        origin: of a store of this search, to compare with: ``read_store(path).origin``.
 
     Raises:
-        ConfigurationError: an argument can't be used; some are found to be so only when the
-            first finding is asked for.
-        Exception: what a function given as password raised, likewise.
+        ConfigurationError: an argument is not valid; some errors are raised only when the first
+            finding is asked for.
+        Exception: any exception of a function passed as password, likewise.
     """
     search = url.parse(ldap_url)
     credentials = Credentials.choose(search, password, sasl_user, authzid)
@@ -61,28 +66,33 @@ def examine(
         ldap.OPT_TIMEOUT: checks.ANSWER_SECONDS,
         **(options or {}),
     }
-    return _findings(search.without_password(), credentials, starttls, chosen)
+    return _findings(search.without_password(), credentials, starttls, chosen, origin)
 
 
 def _findings(
-    search: SearchUrl, credentials: Credentials, starttls: bool, options: Mapping[int, Any]
+    search: SearchUrl,
+    credentials: Credentials,
+    starttls: bool,
+    options: Mapping[int, Any],
+    origin: Optional[Origin],
 ) -> Iterator[Finding]:
     waker = Waker()
     try:
         for where in search.servers:
             # No attributes: how an answer comes is looked at, not what is in it.
             at = replace(search.at(where), attributes=("1.1",))
-            yield from _Visit(at, credentials, waker, starttls, options).findings()
+            visit = _Visit(at, credentials, waker, starttls, options)
+            yield from visit.findings(search, origin)
     finally:
         waker.close()
 
 
 class _Lost(Exception):
-    """Nothing more can be found out at this server."""
+    """No further check of this server is possible."""
 
 
 class _Visit:
-    """One server, until nothing more can be found out."""
+    """The examination of one server."""
 
     def __init__(
         self,
@@ -99,48 +109,54 @@ class _Visit:
         self._options = options
         self._encrypted = starttls or transport.is_tls(search.server)
         named = "..." if credentials.mechanism else credentials.bindname or ""
-        self._say = Findings(search.server, named)
+        self._report = Findings(search.server, named)
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self, search: SearchUrl, origin: Optional[Origin]) -> Iterator[Finding]:
         with contextlib.suppress(_Lost), contextlib.ExitStack() as stack:
             yield from self._reach()
             connection = yield from self._connect()
             stack.callback(connection.close)
             shown = self._credentials.shows_password
-            peer = checks.Peer(connection, self._say, encrypted=self._encrypted, password=shown)
+            context = CheckContext(
+                connection,
+                self._report,
+                encrypted=self._encrypted,
+                password=shown,
+                seconds=checks.ANSWER_SECONDS,
+                search=search,
+                origin=origin,
+            )
             for subject, check in checks.CHECKS:
-                yield from self._guarded(subject, check(peer))
+                yield from self._guarded(subject, check(context))
 
     def _guarded(self, subject: str, check: Iterator[Finding]) -> Iterator[Finding]:
         try:
             yield from check
-        except checks.Hopeless as error:
+        except CheckAborted as error:
             yield error.finding
             raise _Lost from None
         except _LOST as error:
             said = f"the connection was lost, or nothing came: {transport.described(error)}"
-            yield self._say.failure(subject, said, advice.AGAIN)
+            yield self._report.failure(subject, said, advice.AGAIN)
             raise _Lost from None
         except (ldap.LDAPError, ServerError) as error:
-            yield self._say.failure(subject, checks.words(error), checks.advice_for(error))
+            yield self._report.failure(subject, words(error), advice_for(error))
 
     def _reach(self) -> Iterator[Finding]:
         if self._url.server.startswith("ldapi:"):
             return  # there is nothing between; the bind will tell
-        try:
-            handshake.reach(self._url.server, self._options[ldap.OPT_NETWORK_TIMEOUT])
-        except ldap.SERVER_DOWN as error:
-            yield self._say.failure("network", checks.words(error), advice.REACH)
+        seconds = self._options[ldap.OPT_NETWORK_TIMEOUT]
+        why = diagnosis.unreachable(self._url.server, seconds)
+        if why is not None:
+            yield self._report.failure("network", why, advice.REACH)
             raise _Lost from None
-        yield self._say.ok("network", "the port is open")
+        yield self._report.ok("network", "the port is open")
 
     def _connect(self) -> Generator[Finding, None, Connection]:
         """Return the bound connection."""
         subject = "TLS"
         try:
-            connection = Connection(
-                self._url, self._waker, starttls=self._starttls, options=self._options
-            )
+            connection = self._prepare()
             with contextlib.ExitStack() as undo:
                 undo.callback(connection.close)
                 password = self._credentials.password()
@@ -148,20 +164,37 @@ class _Visit:
             subject = "bind"
             connection.bind(self._credentials, password)
         except ldap.LDAPError as error:
+            if subject == "bind" and not isinstance(error, _LOST):
+                yield from self._foreigner(error)
             yield self._not_in(subject, error)
             raise _Lost from None
         return connection
 
+    def _foreigner(self, error: ldap.LDAPError) -> Iterator[Finding]:
+        """Look whether a server that lets nobody in is one that can't be followed anyway.
+
+        Active Directory takes no simple bind without TLS, but shows its root DSE to anybody.
+        """
+        stranger = foreign.by_refusal(wire.details_of(error).get("info", ""))
+        with contextlib.suppress(ldap.LDAPError), contextlib.ExitStack() as stack:
+            connection = self._prepare()
+            connection.bind(Credentials(), b"")
+            stack.callback(connection.close)
+            stranger = stranger or foreign.by_root_dse(server.read_root_dse(connection))
+        if stranger is not None:
+            yield checks.foreigner(self._report, stranger)
+
+    def _prepare(self) -> Connection:
+        return Connection(self._url, self._waker, starttls=self._starttls, options=self._options)
+
     def _not_in(self, subject: str, error: ldap.LDAPError) -> Finding:
-        said = checks.words(error)
+        said = words(error)
         if not isinstance(error, _LOST):
             if subject != "bind":
-                return self._say.failure(subject, said, advice.TLS)
+                return self._report.failure(subject, said, advice.TLS)
             what = advice.SASL if self._credentials.mechanism else advice.CREDENTIALS
-            return self._say.failure(subject, said, what)
+            return self._report.failure(subject, said, what)
         if self._encrypted:
-            for noise in (f"; {transport.CERTIFICATE_HINT}", ", (unknown error code)"):
-                said = said.replace(noise, "")
-            return self._say.failure("TLS", said, advice.TLS)
+            return self._report.failure("TLS", said, advice.TLS)
         what = advice.SOCKET if self._url.server.startswith("ldapi:") else advice.REACH
-        return self._say.failure("network", f"no LDAP: {said}", what)
+        return self._report.failure("network", f"no LDAP: {said}", what)

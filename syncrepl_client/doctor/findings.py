@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What :mod:`.examination` finds, as data."""
+"""The findings of :mod:`.examination`."""
 
 from enum import Enum
 from typing import NamedTuple
@@ -9,14 +9,14 @@ from .advice import Advice
 
 
 class Verdict(Enum):
-    """What a check came to."""
+    """The result of a check."""
 
     OK = "ok"
-    """All is well."""
+    """No problem."""
     WARNING = "warning"
-    """It works, but not as well as it might."""
+    """A minor problem: it works with restrictions."""
     FAILURE = "failure"
-    """It does not work so."""
+    """It does not work."""
     INAPPLICABLE = "n/a"
     """It makes no difference here."""
     UNKNOWN = "unknown"
@@ -24,14 +24,14 @@ class Verdict(Enum):
 
 
 class Finding(NamedTuple):
-    """What one check found.
+    """The finding of one check.
 
     Attributes:
-        server: which server it is about.
-        subject: what was looked at, in a word or two.
-        verdict: what it came to.
+        server: the server it is about.
+        subject: what was checked, in a word or two.
+        verdict: the result.
         found: what was found, in words.
-        advice: what to do about it; its text is empty where that is nothing.
+        advice: what to do about it; its text is empty if there is nothing to do.
     """
 
     server: str
@@ -42,40 +42,42 @@ class Finding(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """Makes findings about one server.
+    """Creates findings about one server.
 
     Attributes:
-        server: which one.
-        bindname: the DN of who asks, for the commands of advice; empty for nobody.
+        server: the server.
+        bindname: the bind DN, for the commands of advice; empty for anonymous.
     """
 
     server: str
     bindname: str
 
-    def ok(self, subject: str, found: str) -> Finding:
-        """Return that all is well."""
-        return self._finding(subject, Verdict.OK, found, advice.NONE)
+    def ok(self, subject: str, found: str, what: Advice = advice.NONE) -> Finding:
+        """Return the finding that there is no problem, perhaps with advice."""
+        return self._finding(subject, Verdict.OK, found, what)
 
     def warning(self, subject: str, found: str, what: Advice) -> Finding:
-        """Return that it might be better, if *what* is done."""
+        """Return the finding of a minor problem, with advice."""
         return self._finding(subject, Verdict.WARNING, found, what)
 
     def failure(self, subject: str, found: str, what: Advice) -> Finding:
-        """Return that it does not work, and that *what* is to be done."""
+        """Return the finding of a problem, with advice."""
         return self._finding(subject, Verdict.FAILURE, found, what)
 
     def inapplicable(self, subject: str, found: str) -> Finding:
-        """Return that it makes no difference."""
+        """Return the finding that it makes no difference here."""
         return self._finding(subject, Verdict.INAPPLICABLE, found, advice.NONE)
 
     def unknown(self, subject: str, found: str, what: Advice = advice.NONE) -> Finding:
-        """Return that it can't be told, and *what* is to be done to find out."""
+        """Return the finding that this user can't find out, with advice."""
         return self._finding(subject, Verdict.UNKNOWN, found, what)
 
     def _finding(self, subject: str, verdict: Verdict, found: str, what: Advice) -> Finding:
         who = f'dn.exact="{self.bindname}"' if self.bindname else "anonymous"
         commands = tuple(
-            each.replace('dn.exact="BINDDN"', who).replace("BINDDN", self.bindname or "...")
+            each.replace('dn.exact="BINDDN"', who)
+            .replace("ldap:///BINDDN", f"ldap:///{self.bindname or 'anyone'}")
+            .replace("BINDDN", self.bindname or "...")
             for each in what.commands
         )
         return Finding(self.server, subject, verdict, found, Advice(what.text, commands))

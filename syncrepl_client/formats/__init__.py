@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What happened, in formats that other programs read: LDIF and JSON lines."""
+"""Formats for other programs: LDIF (RFC 2849) and JSON lines."""
 
+from .events import to_json as event_to_json
 from .jsonlines import JSONLinesCallback, to_json
 from .ldifcallback import LDIFCallback
 
-__all__ = ["JSONLinesCallback", "LDIFCallback", "to_json"]
+__all__ = ["JSONLinesCallback", "LDIFCallback", "event_to_json", "to_json"]

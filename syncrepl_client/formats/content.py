@@ -1,50 +1,46 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Entries as they are, in LDIF (RFC 2849) and in JSON: what a store holds, for other programs."""
+"""Entries of a store in LDIF (RFC 2849) and JSON."""
 
-import io
 from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-import ldif
+from ..entries import attributes
+from ..entries.differences import without
+from ..exceptions import StoreInvalid
+from ..protocol.view import Record
+from . import ldiflines
+from .jsonlines import dumps, json_attributes
 
-from .. import attributes
-from ..differences import without
-from ..view import Record
-from .jsonlines import dumps, json_values
-
-
-class SafeLDIFWriter(ldif.LDIFWriter):
-    """python-ldap's, which writes control characters as they are."""
-
-    def _needs_base64_encoding(self, attr_type: str, attr_value: bytes) -> bool:
-        # RFC 2849 allows them, but parsers strip them off as white space, and terminals obey.
-        controls = min(attr_value, default=32) < 32 or 127 in attr_value
-        return controls or super()._needs_base64_encoding(attr_type, attr_value)
+_AFTER_DN = ("changetype", "control")
+"""What makes a change record of a content record, after its DN (RFC 2849)."""
 
 
 def to_ldif(record: Record, leave_out: Collection[str]) -> str:
-    """Return an entry of a store as an LDIF content record, which ``ldapadd`` takes.
+    """Return an entry as an LDIF content record, which ``ldapadd`` accepts.
 
     Args:
         record: the entry.
-        leave_out: names, options aside and in any case, of attributes that are not written.
+        leave_out: names, without options and in any case, of attributes that are not written.
 
     Raises:
         StoreInvalid: the entry is damaged.
     """
     attrs = without(attributes.decode(record.attrs), leave_out)
-    buffer = io.StringIO()
-    SafeLDIFWriter(buffer).unparse(record.dn, attrs)
-    return buffer.getvalue()
+    if min(attrs, default="").lower() in _AFTER_DN:  # they are sorted
+        raise StoreInvalid(
+            f"no LDIF can be written of {record.dn!r}: its first attribute is {min(attrs)!r}, so "
+            "that it would be read as a change record (RFC 2849)"
+        )
+    return ldiflines.content(record.dn, attrs)
 
 
 def to_json(record: Record, leave_out: Collection[str]) -> str:
-    """Return an entry of a store as a JSON object on a line: ``dn``, ``uuid``, ``attributes``.
+    """Return an entry as a JSON object on one line: ``dn``, ``uuid``, ``attributes``.
 
     Args:
         record: the entry.
-        leave_out: names, options aside and in any case, of attributes that are not written.
+        leave_out: names, without options and in any case, of attributes that are not written.
 
     Raises:
         StoreInvalid: the entry is damaged.
@@ -53,7 +49,7 @@ def to_json(record: Record, leave_out: Collection[str]) -> str:
     members: dict[str, Any] = {
         "dn": record.dn,
         "uuid": str(UUID(bytes=record.uuid)),
-        "attributes": {name: json_values(name, values) for name, values in attrs.items()},
+        "attributes": json_attributes(attrs),
     }
     # The only control character that JSON lets through.
     return dumps(members).replace("\x7f", "\\u007f") + "\n"

@@ -1,103 +1,93 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A change as LDIF change records (RFC 2849), in a form that ``ldapmodify`` applies.
+"""A change as LDIF change records (RFC 2849) that ``ldapmodify`` can apply.
 
-A server changes the naming attributes of a renamed entry by itself: what is written of its
-attributes begins with what it has then.
+A server changes the naming attributes of a renamed entry itself: the modifications of a renamed
+entry start from what it has then.
 """
 
-import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Optional
 
 import ldap
 import ldap.dn
-import ldap.modlist
 
-from .. import attributes, dn
 from ..changes import Change, ChangeKind
-from ..differences import diff, without
-from ..messages import Attributes
-from .content import SafeLDIFWriter
+from ..entries import attributes, dn
+from ..entries.attributes import Attributes
+from ..entries.differences import diff, without
+from ..entries.text import is_binary
+from . import ldiflines
 
 _AVA = tuple[str, bytes]
+_Modification = tuple[str, str, Collection[bytes]]
+
+_MANY = 10
+"""If more values than these stay as they are, *by_value* has an effect."""
 
 
-def to_ldif(change: Change, *, leave_out: Collection[str] = ()) -> str:
-    """Return the records that tell of *change*, each with an empty line behind; "" if none does.
+def to_ldif(change: Change, *, leave_out: Collection[str] = (), by_value: bool = False) -> str:
+    """Return the records for *change*, each followed by an empty line; "" if there are none.
 
     Args:
-        change: what happened; ``old_dn`` is where the entry is that was renamed or deleted.
-        leave_out: names, options aside and in any case, of attributes that are not written.
+        change: the change; ``old_dn`` is the DN of the renamed or deleted entry on the server.
+        leave_out: names, without options and in any case, of attributes that are not written.
+        by_value: write which values to add and to delete, where many others stay as they are.
+            That spares those that are added meanwhile, but needs an equality rule of the attribute,
+            and works once only.
     """
-    writer = _Records(leave_out)
+    new_dn = change.new_dn or ""
     if change.kind is ChangeKind.ADD:
-        writer.add(change.new_dn or "", change.new_attrs or {})
-    elif change.kind is ChangeKind.MODIFY:
-        writer.modify(change.new_dn or "", change.old_attrs or {}, change.new_attrs or {})
-    elif change.kind is ChangeKind.RENAME:
-        writer.rename(change)
-    elif change.kind is ChangeKind.DELETE:
-        writer.unparse(change.old_dn or "", {"changetype": [b"delete"]})
-    return writer.text
+        attrs = without(change.new_attrs or {}, leave_out)
+        return ldiflines.add(new_dn, attrs) if any(attrs.values()) else ""
+    if change.kind is ChangeKind.DELETE:
+        return ldiflines.delete(change.old_dn or "")
+    if change.kind is ChangeKind.REFERENCE:
+        return ""
+    old, new, renamed = change.old_attrs or {}, change.new_attrs or {}, ""
+    if change.kind is ChangeKind.RENAME:
+        renamed, old, new = _renamed(change.old_dn or "", new_dn, old, new)
+    modifications = list(_modifications(old, new, leave_out, by_value=by_value))
+    return renamed + (ldiflines.modify(new_dn, modifications) if modifications else "")
 
 
-class _Records(SafeLDIFWriter):
-    """python-ldap's knows no renames."""
+def _modifications(
+    old: Attributes, new: Attributes, leave_out: Collection[str], *, by_value: bool
+) -> Iterator[_Modification]:
+    values = attributes.canonical(new)
+    for each in diff(old, new, leave_out=leave_out):
+        now = values.get(each.name.lower(), [])
+        staying = len(now) - len(each.added)
+        if by_value and staying > _MANY and not is_binary(each.name):
+            for how, some in (("delete", each.removed), ("add", each.added)):
+                if some:
+                    yield how, each.name, some
+        else:
+            # This may be done twice, and needs no equality rule.
+            yield "replace", each.name, now
 
-    def __init__(self, leave_out: Collection[str]) -> None:
-        self._buffer = io.StringIO()
-        super().__init__(self._buffer)
-        self._leave_out = leave_out
 
-    @property
-    def text(self) -> str:
-        return self._buffer.getvalue()
-
-    def add(self, name: str, attrs: Attributes) -> None:
-        record = ldap.modlist.addModlist(without(attrs, self._leave_out))
-        if record:
-            self.unparse(name, record)
-
-    def modify(self, name: str, old: Attributes, new: Attributes) -> None:
-        # Replacing leads to the same values if it is done twice, and needs no equality rule.
-        values = attributes.canonical(new)
-        record = [
-            (ldap.MOD_REPLACE, each.name, values.get(each.name.lower()))
-            for each in diff(old, new, leave_out=self._leave_out)
-        ]
-        if record:
-            self.unparse(name, record)
-
-    def rename(self, change: Change) -> None:
-        old_dn, new_dn = change.old_dn or "", change.new_dn or ""
-        old, new = change.old_attrs or {}, change.new_attrs or {}
-        (old_rdn, *_), (new_rdn, *above) = dn.split(old_dn), dn.split(new_dn)
-        moved = dn.parent(dn.key(old_dn)) != dn.parent(dn.key(new_dn))
-        if moved or old_rdn != new_rdn:
-            gone, come = _naming(old_rdn, new_rdn)
-            delete = any(not _has(new, ava) for ava in gone)
-            self._modrdn(old_dn, new_rdn, delete, ",".join(above) if moved else None)
-            # What the server has then: it takes the naming attributes from the new RDN.
-            seen = [ava for ava in come if _named(old, ava) or _named(new, ava)]
-            old = _with(_without(old, gone) if delete else old, seen)
-            new = _with(new, seen)
-        self.modify(new_dn, old, new)
-
-    def _modrdn(self, name: str, rdn: str, delete_old: bool, superior: Optional[str]) -> None:
-        lines = [("dn", name), ("changetype", "modrdn"), ("newrdn", rdn)]  # in RFC 2849's order
-        lines.append(("deleteoldrdn", str(int(delete_old))))
-        if superior is not None:
-            lines.append(("newsuperior", superior))
-        for key, value in lines:
-            self._unparseAttrTypeandValue(key, value.encode())
-        self._buffer.write("\n")
+def _renamed(
+    old_dn: str, new_dn: str, old: Attributes, new: Attributes
+) -> tuple[str, Attributes, Attributes]:
+    """Return the record that renames an entry, what the server has then, and what it should."""
+    (old_rdn, *_), (new_rdn, *above) = dn.split(old_dn), dn.split(new_dn)
+    moved = not dn.is_same(dn.above(old_dn), dn.above(new_dn))
+    if not moved and old_rdn == new_rdn:
+        return "", old, new
+    gone, come = _naming(old_rdn, new_rdn)
+    delete = any(not _has(new, ava) for ava in gone)
+    superior = ",".join(above) if moved else None
+    record = ldiflines.modrdn(old_dn, new_rdn, superior, delete_old=delete)
+    # It takes the naming attributes from the new RDN.
+    seen = [ava for ava in come if _named(old, ava) or _named(new, ava)]
+    return record, _with(_without(old, gone) if delete else old, seen), _with(new, seen)
 
 
 # --- naming attributes
 
 
 def _naming(old_rdn: str, new_rdn: str) -> tuple[list[_AVA], list[_AVA]]:
-    """Return what only the old RDN names, and all that the new one does."""
+    """Return the naming attributes in the old RDN only, and all in the new one."""
     new = _avas(new_rdn)
     kept = {_normal(ava) for ava in new}
     return [ava for ava in _avas(old_rdn) if _normal(ava) not in kept], new
@@ -117,7 +107,7 @@ def _normal(ava: _AVA) -> _AVA:
 
 
 def _named(attrs: Attributes, ava: _AVA) -> Optional[str]:
-    """Return how *attrs* writes the attribute of *ava*; None: it is not there."""
+    """Return the name of *ava*'s attribute as spelled in *attrs*; None if it is not there."""
     return next((name for name in attrs if name.lower() == ava[0].lower()), None)
 
 

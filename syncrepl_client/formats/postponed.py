@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Renames to below a parent that has not come yet: told of, and still to be done.
+"""Postponed renames: to below a parent that has not come yet.
 
-Each has an *origin*, the key of where the entry still is on the other server, and a *target*,
-of where the store has it.  What is below it is on the way with it.
+Each has an *origin*, the key that the entry still has on the other server, and a *target*, the key
+that it has in the store.  The entries below it are moved by it too.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from .. import dn
 from ..changes import Change
+from ..entries import dn
 
 
 class Rename(NamedTuple):
-    """A rename, and what was told of since that has to come after it."""
+    """A rename, and later changes that have to follow it."""
 
     origin: bytes
     target: bytes
@@ -21,14 +21,14 @@ class Rename(NamedTuple):
 
 
 class Postponed:
-    """Renames by origin and by target; few, and only until the next commit.
+    """Postponed renames by origin and by target; few, and only until the next commit.
 
     Attributes:
         size: how many changes are kept.
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Initialize empty."""
         self.size = 0
         self._origins: dict[bytes, Rename] = {}
         self._targets: dict[bytes, Rename] = {}
@@ -44,7 +44,7 @@ class Postponed:
         self.size += 1
 
     def remove(self, rename: Rename) -> None:
-        """Postpone it no longer."""
+        """Remove *rename*."""
         del self._origins[rename.origin], self._targets[rename.target]
         self.size -= len(rename.changes)
 
@@ -52,32 +52,34 @@ class Postponed:
         return self._origins.get(rename.origin) is rename
 
     def __iter__(self) -> Iterator[Rename]:
-        """Iterate over those that there are now."""
+        """Iterate over the current renames."""
         return iter(list(self._origins.values()))
 
-    def followed(self, old: bytes, new: bytes) -> Optional[Rename]:
-        """Return the rename that takes an entry from *old* to *new*."""
+    def followed(self, change: Change, old: bytes) -> Optional[Rename]:
+        """Return the rename that moves the entry with the key *old* as *change* says, or None."""
         for origin in _upwards(old) if self._origins else ():
             rename = self._origins.get(origin)
-            if rename is not None and new == rename.target + old[len(origin) :]:
-                return rename
+            if rename is not None:
+                target = rename.changes[0].new_dn or ""
+                if change.new_dn == dn.rebase(change.old_dn or "", old[len(origin) :], target):
+                    return rename
         return None
 
     def to_above(self, key: bytes) -> Optional[Rename]:
-        """Return the rename with the store's entry at *key*, or the nearest one to above it."""
+        """Return the rename to the key *key*, or else to the nearest one above it; None if none."""
         found = filter(None, map(self._targets.get, _upwards(key) if self._targets else ()))
         return next(found, None)
 
     def to_below(self, key: bytes) -> Iterator[Rename]:
-        """Yield the renames to what is below *key*, or is *key*."""
+        """Yield the renames whose targets are *key* or below it."""
         return (each for each in self if each.target.startswith(key))
 
     def from_above(self, key: bytes) -> Iterator[Rename]:
-        """Yield the renames of the other server's entry at *key*, and of those above it."""
+        """Yield the renames whose origins are *key* or above it."""
         return filter(None, map(self._origins.get, _upwards(key) if self._origins else ()))
 
     def from_below(self, key: bytes) -> Iterator[Rename]:
-        """Yield the renames of the other server's entry at *key*, and of those below it."""
+        """Yield the renames whose origins are *key* or below it."""
         return (each for each in self if each.origin.startswith(key))
 
 

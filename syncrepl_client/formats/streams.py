@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Text or binary streams: what is written to them is ASCII, a whole record at a time."""
+"""Output to text or binary streams: ASCII, one whole record per write."""
 
 from typing import IO, Any
 
 
 class Output:
-    """A stream of either kind, to write ASCII text to."""
+    """A text or binary stream to which ASCII text can be written."""
 
     def __init__(self, stream: IO[Any]) -> None:
-        """Find out which kind *stream* is."""
+        """Initialize with a stream of either kind."""
         self._stream = stream
         try:
             stream.write("")
@@ -18,16 +18,16 @@ class Output:
 
     @property
     def continued(self) -> bool:
-        """Whether something was written before, as in a file that is opened to append."""
+        """Whether the stream has content already, as a file that is opened to append."""
         try:
             return self._stream.seekable() and self._stream.tell() > 0
         except (AttributeError, OSError, ValueError):  # a pipe, or no file at all
             return False
 
     def write(self, text: str) -> None:
-        """Write *text* at once, so that what another thread or process writes is not mixed in."""
+        """Write *text* with one call, so that output of other threads is not mixed in."""
         self._stream.write(text.encode("ascii") if self._binary else text)
 
     def flush(self) -> None:
-        """Hand on what the stream itself keeps back."""
+        """Flush the stream."""
         self._stream.flush()

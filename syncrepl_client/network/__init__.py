@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The way to a server: get in, be sure of whom one talks to, search."""
+"""Connections to servers: transport security, authentication, searches, reconnecting."""

@@ -1,22 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A connection on which a content synchronization search goes on."""
+"""A connection with a content synchronization search."""
 
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import ldap
-from ldap.controls import RequestControl
 
-from .. import wire
-from ..dialect import Refusal
-from ..exceptions import ConfigurationError
-from ..messages import Message
+from ..exceptions import ConfigurationError, ProtocolError
 from ..modes import SyncreplMode
+from ..protocol import wire
+from ..protocol.dialect import Refusal
+from ..protocol.messages import Done, Message, RefreshRequired
 from ..url import SearchUrl
-from ..waiting import Waker
+from ..waiting.waker import Waker
 from . import transport
 from .heartbeat import Heartbeat
 from .session import Session
@@ -25,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class Connection(Session):
-    """A session with one content synchronization search at a time."""
+    """A session with at most one content synchronization search at a time."""
 
     def __init__(
         self,
@@ -36,19 +35,19 @@ class Connection(Session):
         options: Mapping[int, Any],
         heartbeat: Optional[float] = None,
     ) -> None:
-        """Prepare it, as a session.
+        """Initialize the connection, and start TLS; :meth:`bind` comes next.
 
         Args:
-            url: where to, at ``url.server``.
-            waker: what ends a wait.
-            starttls: start TLS, or fail; not sent where the server is an ``ldaps:`` one.
+            url: the search, at ``url.server``.
+            waker: wakes what waits for the connection.
+            starttls: start TLS, or fail; not sent to an ``ldaps:`` server.
             options: for ``set_option``, over the defaults of :mod:`.transport`.
-            heartbeat: seconds of silence after which the server is asked for a sign of life;
-                None for never.
+            heartbeat: seconds of silence after which the server is asked a question; None for
+                never.
 
         Raises:
             ConfigurationError: an option can't be set.
-            ldap.LDAPError: the server can't be reached, is not to be trusted, or refuses TLS.
+            ldap.LDAPError: the server can't be reached, is not trusted, or refuses TLS.
         """
         self._search: Optional[int] = None
         self._question: Optional[int] = None
@@ -57,25 +56,36 @@ class Connection(Session):
         super().__init__(url, waker, starttls=starttls, options=options)
 
     def search(
-        self, mode: SyncreplMode, cookie: Optional[bytes], refusal: Optional[Refusal] = None
+        self,
+        mode: SyncreplMode,
+        cookie: Optional[bytes],
+        refusal: Optional[Refusal] = None,
+        also: Sequence[str] = (),
     ) -> None:
         """Send the content synchronization search.
 
         Args:
-            mode: whether the server shall go on after the refresh.
-            cookie: how far this client got; None to start over.
+            mode: whether the server is to go on after the refresh.
+            cookie: the cookie to resume from; None to start over.
             refusal: how this kind of server refuses a cookie.
+            also: attributes to ask for where not all are asked for anyway.
 
         Raises:
-            ConfigurationError: the filter is none.
+            ConfigurationError: the filter is not valid.
             ldap.LDAPError: it could not be sent.
         """
         url = self.url
         self._refusal = None if cookie is None else refusal
-        control = RequestControl(wire.SYNC_REQUEST, True, wire.sync_request(mode, cookie))
         self._heartbeat.heard(time.monotonic())
         try:
-            self._search = self.send(url.base, url.scope, url.filter, url.attributes, [control])
+            self._search = self.ldap.syncrepl_search(
+                url.base,
+                url.scope,
+                mode,
+                cookie,
+                filterstr=url.filter,
+                attrlist=[*url.attributes, *also] if url.attributes else None,
+            )
         except ldap.FILTER_ERROR:
             raise ConfigurationError(
                 f"{url.filter!r} is not a search filter (RFC 4515); look for an unbalanced "
@@ -84,7 +94,7 @@ class Connection(Session):
 
     @property
     def last_heard(self) -> float:
-        """When the server last said something, or was last searched; by ``time.monotonic()``."""
+        """When the last message arrived, or a search was sent, by ``time.monotonic()``."""
         return self._heartbeat.last
 
     def receive(self) -> Optional[Message]:
@@ -92,31 +102,24 @@ class Connection(Session):
 
         Raises:
             ProtocolError: it is malformed.
-            SyncUnsupported: the server has no content synchronization there.
+            MemoryError: there is no memory for it.
+            SyncUnsupported: the server does not support content synchronization for this search.
             ldap.LDAPError: the connection is lost, or the search ended with an error.
         """
-        while True:
-            try:
-                raw = self._next_of_search()
-            except ldap.LDAPError as error:
-                message = wire.decode_error(error, self._refusal)
-                if message is None:
-                    raise transport.explained(error, self.url) from error
-                self._search = None
-                return message
-            except (UnicodeDecodeError, MemoryError) as error:
+        try:
+            message = self._next_of_search()
+        except ldap.LDAPError as error:
+            message = wire.decode_error(error, self._refusal)
+            if message is None:
                 raise transport.explained(error, self.url) from error
-            if raw is None:
-                return None
+        if message is not None:
             self._heartbeat.heard(time.monotonic())
-            if raw.type == ldap.RES_SEARCH_RESULT:
+            if isinstance(message, (Done, RefreshRequired)):
                 self._search = None
-            decoded = wire.decode(raw)
-            if decoded is not None:
-                return decoded
+        return message
 
     async def wait(self, deadline: Optional[float]) -> None:
-        """Wait until something may have arrived, somebody calls the waker, or *deadline*.
+        """Wait until something may have arrived, the waker is woken, or *deadline* has come.
 
         Call :meth:`receive` first: it must have returned None.
 
@@ -124,7 +127,7 @@ class Connection(Session):
             deadline: by ``time.monotonic()``; None waits for as long as it takes.
 
         Raises:
-            ldap.SERVER_DOWN: the server has been silent for too long, though it was asked.
+            ldap.SERVER_DOWN: the server was silent for too long, and did not answer a question.
         """
         self._beat()
         until = self._heartbeat.next
@@ -132,7 +135,7 @@ class Connection(Session):
         await self.listen_or_wake(None if math.isinf(until) else until)
 
     def _beat(self) -> None:
-        """Ask a server that has been silent for a while for its root DSE, give up a dead one."""
+        """Read the root DSE if the server has been silent; raise if it did not answer in time."""
         now = time.monotonic()
         if self._heartbeat.is_due(now):
             if self._question is None:
@@ -146,23 +149,27 @@ class Connection(Session):
                 }
             )
 
-    def _next_of_search(self) -> Optional[wire.RawResult]:
+    def _next_of_search(self) -> Optional[Message]:
         if self._search is None:
             return None
-        raw = self.next(self._search)
-        if raw is None and self._question is not None:
+        message = self.ldap.syncrepl_message(self._search)
+        if message is None and self._question is not None:
             self._hear_answer(self._question)
-            raw = self.next(self._search)  # libldap may have read that on the way
-        return raw
+            # libldap may have read that on the way
+            message = self.ldap.syncrepl_message(self._search)
+        return message
 
     def _hear_answer(self, question: int) -> None:
-        """Take the answer to the heartbeat's question, if it has come."""
+        """Receive the answer to the heartbeat's question, an entry and a result, if it is there."""
         try:
-            raw = self.next(question)
-            while raw is not None and raw.type != ldap.RES_SEARCH_RESULT:
+            for _ in range(2):
                 raw = self.next(question)
-            if raw is None:
-                return
+                if raw is None:
+                    return
+                if raw.type == ldap.RES_SEARCH_RESULT:
+                    break
+            else:
+                raise ProtocolError("the answer to a search for the root DSE does not end")
         except (ldap.SERVER_DOWN, ldap.TIMEOUT):
             raise
         except ldap.LDAPError as error:  # a refusal is a sign of life as well
@@ -171,11 +178,11 @@ class Connection(Session):
         self._heartbeat.heard(time.monotonic())
 
     def end_search(self, seconds: float, *, cancel: bool) -> None:
-        """End the search, whatever it still has to say is thrown away.
+        """End the search, and discard what it still sends.
 
         Args:
-            seconds: how long a server that knows Cancel may take to answer it.
-            cancel: send a Cancel (RFC 3909), abandon the search if that brings no answer;
+            seconds: how long a server that supports Cancel may take to answer it.
+            cancel: send a Cancel (RFC 3909), and abandon the search if there is no answer;
                 otherwise abandon it at once.
         """
         if self._search is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whom to bind as, and where the password comes from: it is asked for anew at every bind."""
+"""Credentials for the bind, and where the password comes from: it is read at every bind."""
 
 import logging
 import os
@@ -13,28 +13,28 @@ from ..url import SASL_MECHANISMS, SearchUrl
 logger = logging.getLogger(__name__)
 
 Password = Union[str, bytes, Callable[[], Union[str, bytes]]]
-"""A password, or what yields it: :class:`PasswordFile`, :class:`PasswordVariable`, a function."""
+"""A password, or what returns it: :class:`PasswordFile`, :class:`PasswordVariable`, a function."""
 
 LONGEST = 65536
-"""More octets than that in one line are no password: the wrong file, most likely."""
+"""The longest password in octets; a longer line means that it is the wrong file."""
 _READABLE = stat.S_IRGRP | stat.S_IROTH
 
 
 class PasswordFile:
-    """A password that is the first line of a file, read anew at every bind.
+    """A password in the first line of a file, read at every bind.
 
-    The line end, LF or CR LF, is not part of the password; everything else is, blanks
-    too.  Further lines are ignored.  (``ldapsearch -y`` takes the whole file, with the line end
-    that most editors put there.)
+    The line end, LF or CR LF, is not part of the password; everything else is, including spaces.
+    Further lines are ignored.  (``ldapsearch -y`` uses the whole file, including the line end that
+    most editors add.)
 
-    A file that its group or others may read is used, and a warning logged, once.
+    If the group or others may read the file, it is used, and a warning is logged once.
     """
 
     def __init__(self, path: Union[str, "os.PathLike[str]"]) -> None:
-        """Remember *path*, made absolute: the program may change its directory later.
+        """Initialize from a path, made absolute: the program may change its directory later.
 
         Raises:
-            ConfigurationError: *path* is no path, or an empty one.
+            ConfigurationError: *path* is not a path, or empty.
         """
         _check_path(path)
         self.path = os.path.abspath(path)
@@ -44,10 +44,10 @@ class PasswordFile:
         return f"PasswordFile({self.path!r})"
 
     def __call__(self) -> bytes:
-        """Return the password that is in the file now.
+        """Return the password in the file.
 
         Raises:
-            ConfigurationError: the file is missing, unreadable, empty, or no password file.
+            ConfigurationError: the file is missing, unreadable, empty, or not a password file.
         """
         try:
             with open(self.path, "rb") as file:
@@ -80,7 +80,7 @@ class PasswordFile:
 
 @dataclass(frozen=True)
 class PasswordVariable:
-    """A password that is in an environment variable, looked up anew at every bind.
+    """A password in an environment variable, read at every bind.
 
     Attributes:
         name: the variable's name.
@@ -89,7 +89,7 @@ class PasswordVariable:
     name: str
 
     def __call__(self) -> bytes:
-        """Return the password that the variable holds now.
+        """Return the password in the variable.
 
         Raises:
             ConfigurationError: it is not set, or empty.
@@ -105,13 +105,13 @@ class PasswordVariable:
 
 @dataclass(frozen=True)
 class Credentials:
-    """Whom to bind as.  The password is neither shown nor compared.
+    """The credentials for a bind.  The password is neither in the repr nor compared.
 
     Attributes:
-        bindname: the DN of a simple bind; None for an anonymous one, or with a mechanism.
+        bindname: the DN of a simple bind; None for an anonymous bind, or with a mechanism.
         mechanism: the SASL mechanism, in upper case; None for a simple or anonymous bind.
-        sasl_user: the user name (authentication identity) of SCRAM.
-        authzid: whom to act as (RFC 4513, 5.2.1.8), with SASL; None: as who binds.
+        sasl_user: the user name (authentication identity) for SCRAM.
+        authzid: the authorization identity (RFC 4513, 5.2.1.8) for SASL; None: that of the user.
     """
 
     bindname: Optional[str] = None
@@ -128,12 +128,12 @@ class Credentials:
         sasl_user: Optional[str] = None,
         authzid: Optional[str] = None,
     ) -> "Credentials":
-        """Return what *url* and the arguments say; the URL's own password goes first.
+        """Return the credentials in *url* and the arguments; the URL's password comes first.
 
         Raises:
-            LDAPUrlError: there is a bind DN, but no password; a server would take that for
-                an anonymous bind (RFC 4513, 5.1.2).
-            ConfigurationError: an argument can't be used, or not with this bindname.
+            LDAPUrlError: there is a bind DN, but no password; a server would treat that as an
+                anonymous bind (RFC 4513, 5.1.2).
+            ConfigurationError: an argument is not valid, or not valid with this bindname.
         """
         _check_password(password)
         mechanism = url.mechanism
@@ -156,20 +156,20 @@ class Credentials:
 
     @property
     def uses_password(self) -> bool:
-        """Whether a password is asked for at the bind."""
+        """Whether the bind needs a password."""
         return self.sasl_user is not None if self.mechanism else bool(self.bindname)
 
     @property
     def shows_password(self) -> bool:
-        """Whether the bind hands the password itself to the server (and SCRAM does not)."""
+        """Whether the bind sends the password itself to the server (SCRAM does not)."""
         return self.uses_password and self.mechanism is None
 
     def password(self) -> bytes:
-        """Return the password now, asking whoever has it; empty where none is used.
+        """Return the password, read from its source; empty if none is used.
 
         Raises:
-            ConfigurationError: it is empty, or none.
-            Exception: what the source raised, unchanged.
+            ConfigurationError: it is empty, or not a password.
+            Exception: any exception of the source.
         """
         if not self.uses_password:
             return b""
@@ -198,7 +198,7 @@ def _octets(value: object) -> Optional[bytes]:
     return value if isinstance(value, bytes) else None
 
 
-# What callers hand over may be anything, whatever the annotations of the public face say.
+# Arguments of callers may be anything, whatever the annotations say.
 
 
 def _check_password(password: object) -> None:

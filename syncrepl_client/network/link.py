@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The link to the servers: a connection that is lost and made again, one server after another.
+"""Reconnecting: a connection that is re-established when lost, on one server after another.
 
-The first one is made by the caller's own thread, which hears at once what is wrong.  Later
-ones, and all of a client with an event loop, are made by a thread of their own, as connect, TLS
-and bind may each take their time, and ``poll()`` has promised to return.
+The first connection is made in the caller's own thread, which gets its errors at once.  Later ones,
+and all of a client with an event loop, are made in a separate thread, as connect, TLS and bind may
+take long, and ``poll()`` has to return in time.
 """
 
 import contextlib
@@ -14,25 +14,26 @@ from typing import Callable, Optional
 
 import ldap
 
-from ..backoff import Backoff
-from ..driving import wait_or_wake
 from ..exceptions import UsageError
-from ..waiting import Waker
+from ..protocol.knowledge import Knowledge
+from ..waiting.backoff import Backoff
+from ..waiting.coroutines import wait_or_wake
+from ..waiting.waker import Waker
 from .connection import Connection
-from .opener import Peer
+from .connector import Peer
 from .server import ServerFacts
 
 logger = logging.getLogger(__name__)
 
 Connect = Callable[[int], Peer]
-"""Makes a connection and looks who is there; the number says how many servers to pass over."""
+"""Makes a connection and probes the server; the argument is the number of servers to skip."""
 
 
-class Opening:
-    """A connection in the making, in a thread of its own."""
+class ConnectThread:
+    """A thread that makes a connection."""
 
     def __init__(self, connect: Connect, turn: int, waker: Waker) -> None:
-        """Begin."""
+        """Start the thread; it wakes *waker* when it is done."""
         self._lock = threading.Lock()
         self._abandoned = False
         self._peer: Optional[Peer] = None
@@ -57,13 +58,13 @@ class Opening:
                 peer[0].close()
 
     def result(self) -> Peer:
-        """Return the connection, or raise what was in its way; only once it is done."""
+        """Return the connection, or raise the error; only when done."""
         if self._peer is None:
             raise self._error or RuntimeError("the connection is still being made")
         return self._peer
 
     def abandon(self) -> None:
-        """Close the connection as soon as there is one; nobody waits for it any more."""
+        """Close the connection as soon as it is made; its result is not needed any more."""
         with self._lock:
             self._abandoned = True
             if self._peer is not None:
@@ -71,29 +72,29 @@ class Opening:
 
 
 class Link:
-    """At most one connection.
+    """At most one connection to one of the servers.
 
     Attributes:
-        connection: the one there is; None while it is lost.
-        connected: how often there was a new one.
-        facts: about the server that it leads, or led, to; none before there was one.
-        turn: how many servers were passed over so far.
+        connection: the current one; None while it is lost.
+        connected: how many connections were made.
+        facts: about the server of the current, or last, connection.
+        turn: how many servers were skipped so far.
     """
 
     facts: ServerFacts
 
     def __init__(self, connect: Connect, waker: Waker, backoff: Optional[Backoff]) -> None:
-        """Connect to nothing yet.
+        """Initialize without a connection.
 
         Args:
             connect: makes a connection.
-            waker: ends a wait.
-            backoff: how long to wait before a lost connection is made again; None: never.
+            waker: wakes what waits.
+            backoff: the delays before a lost connection is re-established; None: it is not.
         """
         self._connect = connect
         self._waker = waker
         self._backoff = backoff
-        self._opening: Optional[Opening] = None
+        self._connecting: Optional[ConnectThread] = None
         self._attempts = 0
         self.turn = self.connected = 0
         self._heard: Optional[float] = None
@@ -101,10 +102,10 @@ class Link:
         self.connection: Optional[Connection] = None
 
     def connect(self) -> None:
-        """Connect, in the caller's own thread.
+        """Connect in the caller's own thread.
 
         Raises:
-            ldap.LDAPError: no server can be reached, or it refuses.
+            ldap.LDAPError: no server can be reached, or accepts the client.
         """
         self._met(self._connect(self.turn))
 
@@ -114,7 +115,7 @@ class Link:
 
     @property
     def established(self) -> Connection:
-        """The connection there is.
+        """The current connection.
 
         Raises:
             UsageError: there is none.
@@ -125,23 +126,23 @@ class Link:
 
     @property
     def last_heard(self) -> Optional[float]:
-        """When a server last said something, by ``time.monotonic()``; None: it has not."""
+        """When the last message arrived, by ``time.monotonic()``; None: none has."""
         return self._heard if self.connection is None else self.connection.last_heard
 
     @property
     def reconnects(self) -> bool:
-        """Whether a lost connection is made again."""
+        """Whether a lost connection is re-established."""
         return self._backoff is not None
 
     def pause(self, seconds: float) -> None:
-        """Have :meth:`ready` wait so long before the next attempt."""
+        """Make :meth:`ready` wait so many seconds before the next attempt."""
         self._resume = time.monotonic() + seconds
 
     def lost(self) -> float:
-        """Close the connection, and try the next server after a while.
+        """Close the connection, and schedule an attempt to connect to the next server.
 
         Returns:
-            how many seconds that is.
+            the delay in seconds.
         """
         self.close()
         self._attempts += 1
@@ -151,11 +152,15 @@ class Link:
         return seconds
 
     def forget_changelog(self) -> None:
-        """Take the ends of the server's changelog for outdated: it goes on, and so do we."""
+        """Discard the range of the server's changelog, which is outdated by now."""
         self.facts = self.facts._replace(first_change=None, last_change=None)
 
+    def learn(self, knows: Knowledge) -> None:
+        """Take it that the server *knows* this, as what it has told so far shows."""
+        self.facts = self.facts._replace(knows=knows)
+
     def succeeded(self) -> None:
-        """Note that the connection has been of use: the next delay is the first one again."""
+        """Reset the delays: the connection has worked."""
         self._attempts = 0
 
     async def ready(self, deadline: Optional[float], stopping: Callable[[], bool]) -> bool:
@@ -163,7 +168,7 @@ class Link:
 
         Args:
             deadline: by ``time.monotonic()``; None waits for as long as it takes.
-            stopping: says whether to give up; asked after each wake-up.
+            stopping: returns True if a stop was asked for; called after each wake-up.
 
         Returns:
             False if the deadline or a stop came first.
@@ -178,11 +183,11 @@ class Link:
                 until = self._resume if deadline is None else min(deadline, self._resume)
             elif self.connection is not None:
                 return True
-            elif self._opening is None:
-                self._opening = Opening(self._connect, self.turn, self._waker)
-            elif self._opening.done:
-                opening, self._opening = self._opening, None
-                self._met(opening.result())
+            elif self._connecting is None:
+                self._connecting = ConnectThread(self._connect, self.turn, self._waker)
+            elif self._connecting.done:
+                connecting, self._connecting = self._connecting, None
+                self._met(connecting.result())
                 return True
             if deadline is not None and now >= deadline:
                 return False
@@ -190,10 +195,10 @@ class Link:
         return False
 
     def close(self) -> None:
-        """Close what there is, and what is in the making."""
-        opening, self._opening = self._opening, None
-        if opening is not None:
-            opening.abandon()
+        """Close the connection, or abandon the one that is being made."""
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.abandon()
         self._heard = self.last_heard
         connection, self.connection = self.connection, None
         if connection is not None:

@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What must be known of a server before it is searched, and before an old cookie goes to it."""
+"""Facts about a server: its kind, what it supports, and whether an old cookie may be sent to it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Optional
 
 import ldap
+from ldap.filter import escape_filter_chars
 
-from .. import dialect, dn, wire
-from ..dialect import Dialect
+from ..entries import dn
+from ..entries.schema import AttributeTypes
+from ..entries.selection import needs_no_names, needs_types
 from ..exceptions import SyncUnsupported
+from ..protocol import dialect, foreign, knowledge, uniqueid, wire
+from ..protocol.dialect import DS389, Dialect
+from ..protocol.foreign import Foreign
+from ..protocol.knowledge import Knowledge
+from ..protocol.unreported import Unreported
 from ..url import SearchUrl
+from . import syncprov, transport
 from .session import Session
+from .syncprov import LOST
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +29,11 @@ Entry = Mapping[str, "list[bytes]"]
 
 _ROOT_DSE = (
     "objectClass", "vendorName", "vendorVersion", "namingContexts", "subschemaSubentry",
-    "supportedControl", "supportedExtension", "firstChangeNumber", "lastChangeNumber",
+    "supportedControl", "supportedExtension", "supportedCapabilities", "firstChangeNumber",
+    "lastChangeNumber", "netscapeMDSuffix",
 )  # fmt: skip
+_VECTOR = "(&(nsUniqueId=ffffffff-ffffffff-ffffffff-ffffffff)(objectClass=nsTombstone))"
+_MOST_PARENTS = 10_000
 _REFUSALS = (
     ldap.PROTOCOL_ERROR, ldap.UNWILLING_TO_PERFORM, ldap.INSUFFICIENT_ACCESS,
     ldap.INAPPROPRIATE_AUTH, ldap.STRONG_AUTH_REQUIRED, ldap.CONFIDENTIALITY_REQUIRED,
@@ -29,18 +41,25 @@ _REFUSALS = (
 
 
 class ServerFacts(NamedTuple):
-    """What a server says of itself, and of us.
+    """Facts about a server, and about the client's identity there.
 
     Attributes:
-        dialect: which kind of server it is.
-        identity: who it says we are (RFC 4532): an authorization identity, "" for nobody;
-            None if it won't say.
-        epoch: since when it runs, in its own words; None where that doesn't matter.
-        first_change: number of the first change in its changelog; None if it doesn't say.
-        last_change: number of the last change in its changelog; None if it doesn't say.
-        cancels: whether it knows Cancel (RFC 3909).
-        operational: names of its operational attributes, in lower case; empty where the
-            dialect doesn't leave them out on resume.
+        dialect: the kind of server.
+        identity: the authorization identity of the connection (RFC 4532), "" for anonymous; None if
+            unknown.
+        epoch: when the server was started, in its own format; None where it doesn't matter.
+        first_change: number of the first change in its changelog; None if unknown.
+        last_change: number of the last change in its changelog; None if unknown.
+        cancels: whether it supports Cancel (RFC 3909).
+        base: the DN of the search base as the server writes it; None if that entry is not visible.
+        types: the attribute types of its schema; None if they can't be read, or don't matter.
+        suffix: DN of the naming context that is searched.
+        knows: the changes that it has, as far as it tells.
+        sid: its server ID, three hexadecimal digits (OpenLDAP).
+        tells_deletes: False if a resume never reports deletes, as far as that is known.
+        misconfigured: why the server omits changes as it is configured; None if unknown.
+        proxied: whether the entries are of another kind of server than the root DSE.
+        unreported: attributes of the search whose changes it does not report.
     """
 
     dialect: Dialect
@@ -49,57 +68,110 @@ class ServerFacts(NamedTuple):
     first_change: Optional[int] = None
     last_change: Optional[int] = None
     cancels: bool = False
-    operational: "frozenset[str]" = frozenset()
+    base: Optional[str] = None
+    types: Optional[AttributeTypes] = None
+    suffix: str = ""
+    knows: Knowledge = Knowledge()
+    sid: Optional[bytes] = None
+    tells_deletes: bool = True
+    misconfigured: Optional[str] = None
+    proxied: bool = False
+    unreported: "tuple[Unreported, ...]" = ()
 
 
 def probe(session: Session, url: SearchUrl) -> ServerFacts:
-    """Return the facts about the server that *session* leads to.
+    """Return the facts about the server of *session*.
 
-    Reads the root DSE, and asks who we are where that lists the operation.  389-ds's root DSE
-    has the numbers of its changelog, and its ``cn=monitor`` when it was started; both are
-    readable for anyone unless an administrator changed that.
+    Reads the root DSE, the attribute types and the DN of the search base, and sends "Who am I?" if
+    the root DSE lists it.  389-ds's root DSE has the change numbers, and its ``cn=monitor`` the
+    start time; both are readable by anyone unless an
+    administrator changed that.
 
     Raises:
-        SyncUnsupported: the server doesn't know RFC 4533.
+        SyncUnsupported: the server does not support RFC 4533, or not well enough.
+        ldap.REFERRAL: another server has the search base.
         ldap.LDAPError: the connection is lost, or there was no answer in time.
     """
     root_dse = read_root_dse(session)
+    stranger = foreign.by_root_dse(root_dse)
+    if stranger is not None:
+        raise SyncUnsupported(
+            f"the server at {url.server} is {stranger.name}, and can't be followed: "
+            f"{stranger.reason}. {stranger.instead}"
+        )
     if lacks(root_dse, wire.SYNC_REQUEST):
         raise SyncUnsupported(
             f"the server at {url.server} has no content synchronization (RFC 4533): on "
             "OpenLDAP, load and add the overlay syncprov; on 389-ds, enable the plug-ins "
             "'Retro Changelog' and 'Content Synchronization'"
         )
-    return facts(session, url, root_dse)
+    found, base = facts(session, url, root_dse), _base(session, url)
+    if (
+        base is not None
+        and found.dialect is not DS389
+        and uniqueid.of_entry(base.attrs) is not None
+    ):
+        # The root DSE is a proxy's.
+        found = ServerFacts(DS389, found.identity, cancels=found.cancels, proxied=True)
+    types = None
+    if found.dialect.resume_ignores_selection or needs_types(url.attributes):
+        types = attribute_types(session, root_dse)
+        if types is None and not needs_no_names(url.attributes):
+            _warn_of_schema(url, root_dse)
+    return found._replace(base=None if base is None else base.dn, types=types)
+
+
+def _warn_of_schema(url: SearchUrl, root_dse: Entry) -> None:
+    logger.warning(
+        "the schema of %s can't be read: only attributes with exactly the names in the URL are "
+        "accepted, no aliases or subtypes of them; let this user read attributeTypes of %s",
+        url.server,
+        _subschema(root_dse),
+        extra={"event": "schema-unreadable"},
+    )
 
 
 def read_root_dse(session: Session) -> Entry:
-    """Return what is asked of the root DSE; nothing if it may not be read."""
+    """Return the attributes of the root DSE that matter; none if it may not be read."""
     return read_entry(session, "", _ROOT_DSE)
 
 
 def lacks(root_dse: Entry, control: str) -> bool:
-    """Say whether the *root_dse* lists controls, and not this one."""
+    """Return True if *root_dse* lists controls, but not this one."""
     controls = root_dse.get("supportedcontrol", [])
     return bool(controls) and control.encode() not in controls
 
 
+def foreign_by_refusal(session: Session) -> Optional[Foreign]:
+    """Return the kind of a server that can't be followed, by how it refuses an operation.
+
+    Raises:
+        ldap.LDAPError: the connection is lost, or there was no answer in time.
+    """
+    try:
+        session.ask(wire.WHO_AM_I, "Who am I?")
+    except _REFUSALS as error:
+        return foreign.by_refusal(wire.details_of(error).get("info", ""))
+    return None
+
+
 def suffix_of(base: str, root_dse: Entry) -> str:
-    """Return the naming context that *base* lies in, or else *base* itself."""
+    """Return the naming context of *base*; *base* itself if none is known."""
     names = [name.decode(errors="replace") for name in root_dse.get("namingcontexts", [])]
     above = [name for name in names if name and dn.key(base).startswith(dn.key(name))]
     return max(above, key=len, default=base)
 
 
 def facts(session: Session, url: SearchUrl, root_dse: Entry) -> ServerFacts:
-    """Return the facts about the server whose *root_dse* this is.
+    """Return the facts about the server with this *root_dse*.
 
     Raises:
         ldap.LDAPError: the connection is lost, or there was no answer in time.
     """
     kind = dialect.detect(root_dse)
     extensions = root_dse.get("supportedextension", [])
-    needs_names = kind.resume_ignores_selection and bool(url.attributes)
+    suffix = suffix_of(url.base, root_dse)
+    provider = syncprov.ask(session, url.base) if kind.merges_cookies else None
     return ServerFacts(
         dialect=kind,
         identity=_who_am_i(session) if wire.WHO_AM_I.encode() in extensions else None,
@@ -107,19 +179,107 @@ def facts(session: Session, url: SearchUrl, root_dse: Entry) -> ServerFacts:
         first_change=_number(root_dse, "firstchangenumber") if kind.numbers_changes else None,
         last_change=_number(root_dse, "lastchangenumber") if kind.numbers_changes else None,
         cancels=wire.CANCEL.encode() in extensions,
-        operational=_operational_names(session, root_dse) if needs_names else frozenset(),
+        suffix=suffix,
+        knows=(
+            knowledge.of_csns(provider.csns)
+            if provider is not None
+            else _vector_and_data(session, suffix, root_dse)
+            if kind.numbers_changes
+            else Knowledge()
+        ),
+        sid=None if provider is None else provider.sid,
+        tells_deletes=provider is None or provider.tells_deletes,
     )
 
 
+def _vector_and_data(session: Session, suffix: str, root_dse: Entry) -> Knowledge:
+    found = read_vector(session, suffix)
+    read = read_entry(session, suffix, ("nsUniqueId", "createTimestamp"))
+    made = b" ".join(read.get("nsuniqueid", []) + read.get("createtimestamp", []))
+    data = {"suffix entry": made.decode(errors="backslashreplace")} if made else {}
+    return found._replace(data={**found.data, **data}, server=_name(root_dse))
+
+
+def read_vector(session: Session, suffix: str) -> Knowledge:
+    """Return 389-ds's replica update vector at this time; nothing if this user can't read it.
+
+    It is in the configuration, in memory.  ns-slapd redirects a search for the vector's tombstone
+    to the same entry, if this user may search for tombstones.
+    """
+    replica = f"(&(objectClass=nsds5Replica)(nsDS5ReplicaRoot={escape_filter_chars(suffix)}))"
+    for base, wanted in (("cn=mapping tree,cn=config", replica), (suffix, _VECTOR)):
+        found = read_entry(session, base, ("nsds50ruv",), wanted, ldap.SCOPE_SUBTREE)
+        if found.get("nsds50ruv"):
+            return knowledge.of_ruv(found["nsds50ruv"])
+    return Knowledge()
+
+
+def knows_of(session: Session, suffix: str, csns: Iterable[str]) -> bool:
+    """Say whether each of *csns* is that of an entry's last change: then OpenLDAP knows of it."""
+    return all(
+        read_entry(session, suffix, ("entryCSN",), f"(entryCSN={each})", ldap.SCOPE_SUBTREE)
+        for each in csns
+    )
+
+
+def _base(session: Session, url: SearchUrl) -> Optional[wire.SearchEntry]:
+    """Return the search base, as the server writes it, with its nsUniqueId; None if not visible.
+
+    Raises:
+        ldap.REFERRAL: the base is a referral, or below one.  Synchronized, such a base is
+            noSuchObject for slapd; 389-ds answers with a reference, and no entries are left.
+    """
+    try:
+        return session.find(url.base, "(objectClass=*)", [uniqueid.NAME])
+    except ldap.REFERRAL as error:
+        transport.explain_referral(error, url)
+        raise
+    except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT):
+        raise
+    except (ldap.LDAPError, UnicodeDecodeError) as error:  # the search raises it, if it matters
+        logger.debug(
+            "%r on %s: %s", url.base, session.url.server, error, extra={"event": "refusal"}
+        )
+        return None
+
+
 def last_change(session: Session) -> Optional[int]:
-    """Return the number of the last change in the server's changelog, if it says that now."""
+    """Return the number of the last change in the server's changelog; None if unknown."""
     return _number(read_entry(session, "", ("lastChangeNumber",)), "lastchangenumber")
 
 
-def read_entry(session: Session, name: str, attributes: Sequence[str]) -> Entry:
-    """Return these *attributes* of an entry; none if it may not be read."""
+def count_entries(session: Session, base: str) -> Optional[int]:
+    """Return how many entries 389-ds has at and below *base*, by numSubordinates of each parent.
+
+    Entries that this user can't read count too, except below parents that this user can't read.
+
+    Returns:
+        None if there are too many parents, or they can't be read.
+    """
+    total, name = 1, "numSubordinates"
+    number = session.send(base, ldap.SCOPE_SUBTREE, f"({name}=*)", [name], sizelimit=_MOST_PARENTS)
     try:
-        return session.read(name, "(objectClass=*)", attributes)
+        for raw in session.answers(number, f"the number of entries below {base!r}"):
+            if raw.type == ldap.RES_SEARCH_ENTRY:
+                attrs = {each.lower(): values for each, values in raw.data[0][1].items()}
+                total += _number(attrs, name.lower()) or 0
+    except ldap.LDAPError as error:
+        if isinstance(error, LOST):
+            raise
+        return None
+    return total
+
+
+def read_entry(
+    session: Session,
+    name: str,
+    attributes: Sequence[str],
+    filter: str = "(objectClass=*)",
+    scope: int = ldap.SCOPE_BASE,
+) -> Entry:
+    """Return *attributes* of an entry; none if it may not be read, or does not match."""
+    try:
+        return session.read(name, filter, attributes, scope)
     except (ldap.NO_SUCH_OBJECT, ldap.INSUFFICIENT_ACCESS) as error:
         logger.info(
             "%r can't be read on %s: %s",
@@ -132,7 +292,7 @@ def read_entry(session: Session, name: str, attributes: Sequence[str]) -> Entry:
 
 
 def _who_am_i(session: Session) -> Optional[str]:
-    """Return who the server says we are (RFC 4532), "" if nobody; None if it won't say."""
+    """Return the authorization identity (RFC 4532), "" for anonymous; None if unknown."""
     try:
         answer = session.ask(wire.WHO_AM_I, "Who am I?")
     except _REFUSALS as error:
@@ -146,11 +306,22 @@ def _who_am_i(session: Session) -> Optional[str]:
     return answer.decode(errors="backslashreplace")
 
 
-def _operational_names(session: Session, root_dse: Entry) -> "frozenset[str]":
-    """Return the names, in lower case, of the attributes that the schema calls operational."""
-    subentry = root_dse.get("subschemasubentry", [b"cn=schema"])[0].decode()
-    schema = session.read(subentry, "(objectClass=subschema)", ["attributeTypes"])
-    return wire.operational_names(schema.get("attributetypes", []))
+def attribute_types(session: Session, root_dse: Entry) -> Optional[AttributeTypes]:
+    """Return the attribute types of the server's schema; None if they can't be read."""
+    subentry = _subschema(root_dse)
+    schema = read_entry(session, subentry, ("attributeTypes",), "(objectClass=subschema)")
+    descriptions = schema.get("attributetypes", [])
+    return AttributeTypes(descriptions) if descriptions else None
+
+
+def _subschema(root_dse: Entry) -> str:
+    return root_dse.get("subschemasubentry", [b"cn=schema"])[0].decode(errors="replace")
+
+
+def _name(root_dse: Entry) -> Optional[str]:
+    """Return what 389-ds calls itself, host and port, in its cookies as in its root DSE."""
+    value = b" ".join(root_dse.get("netscapemdsuffix", [])).decode(errors="backslashreplace")
+    return value.partition("dc=")[2].replace(",dc=", ".") or None
 
 
 def _epoch(session: Session) -> Optional[str]:

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a connection is to be like: options, warnings where it is not safe, clearer errors."""
+"""Options of connections, warnings about missing protection, and clearer errors."""
 
-import errno
 import ipaddress
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import ldap
 
 from ..exceptions import ProtocolError, SyncUnsupported
+from ..protocol.wire import details_of
 from ..url import SearchUrl
-from ..wire import details_of
 from .credentials import Credentials
 
 logger = logging.getLogger(__name__)
@@ -21,13 +20,12 @@ logger = logging.getLogger(__name__)
 ANSWER_SECONDS = 60.0
 """How long the server may take to answer StartTLS, a bind, or a read of its root DSE."""
 UNACKNOWLEDGED_MS = 60_000
-"""How long, in milliseconds, what was sent may stay without TCP's acknowledgement."""
+"""How long, in milliseconds, sent data may stay unacknowledged by TCP."""
 TCP_USER_TIMEOUT = getattr(ldap, "OPT_TCP_USER_TIMEOUT", None)
 """The option for that; None where python-ldap was built with a libldap before 2.5."""
+REQUIRE_SAN = getattr(ldap, "OPT_X_TLS_REQUIRE_SAN", None)
+"""The option for subjectAltNames; None where python-ldap was built with a libldap before 2.5."""
 _TLS_1_2 = ldap.OPT_X_TLS_PROTOCOL_TLS1_2
-_UNREACHABLE = (
-    errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.ENOENT,
-)  # fmt: skip
 _DEFAULTS = {
     ldap.OPT_PROTOCOL_VERSION: ldap.VERSION3,
     ldap.OPT_DEREF: ldap.DEREF_NEVER,  # RFC 4533, 3.5.2
@@ -38,6 +36,8 @@ _DEFAULTS = {
     ldap.OPT_NETWORK_TIMEOUT: 30.0,
     ldap.OPT_TIMEOUT: ANSWER_SECONDS,
     ldap.OPT_X_TLS_REQUIRE_CERT: ldap.OPT_X_TLS_DEMAND,
+    # By default libldap lets the common name decide where the subjectAltName names other hosts.
+    **({} if REQUIRE_SAN is None else {REQUIRE_SAN: ldap.OPT_X_TLS_TRY}),
     ldap.OPT_X_TLS_PROTOCOL_MIN: _TLS_1_2,
     # A persistent search waits for days: a peer that is gone without a word is noticed within
     # 30 + 3 * 10 seconds.
@@ -55,7 +55,7 @@ _VERSIONS = (
 
 
 def effective_options(options: Mapping[int, Any]) -> dict[int, Any]:
-    """Return the values to set: the defaults, and what *options* has instead or besides."""
+    """Return the options to set: the defaults, overridden and extended by *options*."""
     chosen = {**_DEFAULTS, **options}
     if ldap.get_option(ldap.OPT_X_TLS_PACKAGE) == "GnuTLS":
         # libldap with GnuTLS, Debian's, takes PROTOCOL_MIN and ignores it: TLS 1.1 was spoken
@@ -74,12 +74,12 @@ def _minimum(options: Mapping[int, Any]) -> int:
 
 
 def is_tls(server: str) -> bool:
-    """Whether TLS is spoken with *server* from the first octet on."""
+    """Return True if the connection to *server* starts with TLS."""
     return server.startswith("ldaps:")
 
 
 def is_local(server: str) -> bool:
-    """Whether what is said to *server* stays on this machine."""
+    """Return True if the connection to *server* does not leave this machine."""
     if server.startswith("ldapi:"):
         return True
     try:
@@ -92,36 +92,46 @@ def is_local(server: str) -> bool:
 def warn_of_risks(
     url: SearchUrl, credentials: Credentials, *, starttls: bool, options: Mapping[int, Any]
 ) -> None:
-    """Log a warning for each protection that was switched off, or is not there.
+    """Log a warning for each protection that was turned off, or is missing.
 
-    To be called once for a client, before it connects.
+    To be called once per client, before it connects.
     """
+    for risk in _risks(url, credentials, starttls, options):
+        logger.warning("%s", risk, extra={"event": "risk"})
+
+
+def _risks(
+    url: SearchUrl, credentials: Credentials, starttls: bool, options: Mapping[int, Any]
+) -> Iterator[str]:
+    if url.scope_warning is not None:
+        yield url.scope_warning
     if starttls or any(map(is_tls, url.servers)):
-        if options.get(ldap.OPT_X_TLS_REQUIRE_CERT) in (ldap.OPT_X_TLS_NEVER, ldap.OPT_X_TLS_ALLOW):
-            logger.warning(
-                "OPT_X_TLS_REQUIRE_CERT accepts any certificate: whoever is in between can read "
-                "along, and change what %s says",
-                " ".join(url.servers),
-                extra={"event": "risk"},
-            )
-        if _minimum(options) < _TLS_1_2:
-            logger.warning(
-                "OPT_X_TLS_PROTOCOL_MIN allows versions before TLS 1.2 (RFC 8996)",
-                extra={"event": "risk"},
-            )
-    if credentials.shows_password and not starttls:
-        clear = [each for each in url.servers if not is_tls(each) and not is_local(each)]
-        if clear:
-            logger.warning(
-                "the password of %s crosses the network in clear to %s: use starttls=True, "
-                "or ldaps://",
-                credentials.bindname,
-                " ".join(clear),
-                extra={"event": "risk"},
-            )
+        yield from _tls_risks(" ".join(url.servers), options)
+    clear = [each for each in url.servers if not is_tls(each) and not is_local(each)]
+    if credentials.shows_password and not starttls and clear:
+        yield (
+            f"the password of {credentials.bindname} crosses the network in clear to "
+            f"{' '.join(clear)}: use starttls=True, or ldaps://"
+        )
 
 
-# --- errors that say more
+def _tls_risks(servers: str, options: Mapping[int, Any]) -> Iterator[str]:
+    lax = (ldap.OPT_X_TLS_NEVER, ldap.OPT_X_TLS_ALLOW)
+    if options.get(ldap.OPT_X_TLS_REQUIRE_CERT) in lax:
+        yield (
+            "OPT_X_TLS_REQUIRE_CERT accepts any certificate: whoever is in between can read along, "
+            f"and change what {servers} says"
+        )
+    elif REQUIRE_SAN is not None and options.get(REQUIRE_SAN) in lax:
+        yield (
+            "OPT_X_TLS_REQUIRE_SAN lets the common name of a certificate decide, though its "
+            "subjectAltName may name other hosts (RFC 6125)"
+        )
+    if _minimum(options) < _TLS_1_2:
+        yield "OPT_X_TLS_PROTOCOL_MIN allows versions before TLS 1.2 (RFC 8996)"
+
+
+# --- clearer errors
 
 CERTIFICATE_HINT = (
     "is the server's certificate made out for this host, valid, and signed by an authority in "
@@ -130,13 +140,20 @@ CERTIFICATE_HINT = (
 
 
 def is_explained(error: ldap.LDAPError) -> bool:
-    """Whether *error* was raised here, with words of ours, and not by libldap."""
+    """Return True if *error* was raised by this library, with a message of its own."""
     details = details_of(error)
     return "info" in details and "result" not in details
 
 
+def referral(urls: Iterable[str]) -> ldap.REFERRAL:
+    """Return the error that libldap makes of a referral to *urls*."""
+    return ldap.REFERRAL({"desc": "Referral", "info": "\n".join(("Referral:", *urls))})
+
+
 def explained(error: Exception, url: SearchUrl) -> Exception:
-    """Return the error to raise in the place of one that ended a search, or *error* itself."""
+    """Return the exception to raise in place of one that ended a search, or *error* itself."""
+    if isinstance(error, ldap.REFERRAL):
+        explain_referral(error, url)
     if isinstance(error, ldap.UNAVAILABLE_CRITICAL_EXTENSION):
         return SyncUnsupported(
             f"the server at {url.server} has no content synchronization on {url.base!r}: on "
@@ -145,27 +162,36 @@ def explained(error: Exception, url: SearchUrl) -> Exception:
         )
     if isinstance(error, ldap.DECODING_ERROR):
         return ProtocolError(f"the server sent something that is not LDAP: {error}")
-    if isinstance(error, (UnicodeDecodeError, MemoryError)):
-        return ProtocolError(f"the server sent a name that is not UTF-8: {error}")
     return error
 
 
+def explain_referral(error: ldap.REFERRAL, url: SearchUrl) -> None:
+    """Say in the error where the search base is, and what to do: libldap lists URLs alone."""
+    details = details_of(error)
+    head, *lines = details.get("info", "").split("\n")
+    where = [line.partition("?")[0] for line in lines if line]
+    if head == "Referral:" and where:
+        details["info"] = (
+            f"{url.server} does not have {url.base!r}, and refers to {' or '.join(where)}: follow "
+            "it there, with that URL"
+        )
+
+
 def add_strerror(error: ldap.LDAPError) -> None:
-    """Add the system's words for an errno, where libldap has none, as python-ldap does."""
+    """Add the system's message for an errno, if libldap has none, as python-ldap does."""
     details = details_of(error)
     if "errno" in details:
         details.setdefault("info", os.strerror(details["errno"]))
 
 
 def hint_at_certificate(error: ldap.LDAPError) -> None:
-    """Say what libldap does not: that the trouble may be the certificate."""
+    """Add to the error that the certificate may be the cause, which libldap does not say."""
     details = details_of(error)
-    if details.get("errno") not in _UNREACHABLE:
-        details["info"] = f"{details.get('info', 'TLS failed')}; {CERTIFICATE_HINT}"
+    details["info"] = f"{details.get('info', 'TLS failed')}; {CERTIFICATE_HINT}"
 
 
 def hint_at_mechanism(error: ldap.LDAPError, mechanism: str, server: str) -> None:
-    """Say which side lacks the SASL mechanism."""
+    """Add to the error which side does not support the SASL mechanism."""
     details = details_of(error)
     if not isinstance(error, ldap.AUTH_UNKNOWN):  # which is libsasl's own
         hint = f"the server at {server} has no SASL mechanism {mechanism} for this connection"
@@ -186,10 +212,10 @@ def hint_at_mechanism(error: ldap.LDAPError, mechanism: str, server: str) -> Non
 
 
 def most_telling(failures: Sequence[tuple[str, ldap.LDAPError]]) -> ldap.LDAPError:
-    """Return the error to raise for *failures*: pairs of a server and what it met, at least one.
+    """Return the exception to raise for *failures*: pairs of a server and its error, at least one.
 
-    It is INVALID_CREDENTIALS if there is one, else one of a server that could be reached, else
-    the last.  Of several servers, its ``info`` tells what each said.
+    It is INVALID_CREDENTIALS if there is one, else one from a server that could be reached, else
+    the last.  With several servers, its ``info`` has the errors of all.
     """
     errors = [error for _, error in failures]
     unreached = (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT)
@@ -203,7 +229,7 @@ def most_telling(failures: Sequence[tuple[str, ldap.LDAPError]]) -> ldap.LDAPErr
 
 
 def described(error: ldap.LDAPError) -> str:
-    """Return what *error* says, in words."""
+    """Return the text of *error*."""
     details = details_of(error)
     words = [str(details[name]) for name in ("desc", "info") if details.get(name)]
     return ", ".join(words) or type(error).__name__

@@ -1,43 +1,58 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a data store is: the one interface that all of them have, and what they share.
+"""The interface of data stores, and what their implementations share.
 
-A store keeps, for one search, the entries by UUID, and whose answer they are: the cookie, the
-server that made it, the URL without its password.  Changes and the cookie that covers them are
-committed together or not at all.
+A store keeps, for one search, the entries by UUID, and their origin: the cookie, the server that
+made it, and the URL without its password.  Changes and the cookie that covers them are committed
+together or not at all.
 """
 
 import os
-import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import Collection, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from contextlib import AbstractContextManager
-from typing import (
-    Any,
-    NamedTuple,
-    Optional,
-    Protocol,
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Protocol
+
+from ..entries import attributes, dn
+from ..entries.attributes import Attributes
+from ..exceptions import (
+    ConfigurationError,
+    StoreError,
+    StoreInvalid,
+    StorePathError,
+    StoreVersionError,
+    UsageError,
 )
+from ..protocol.view import Record, SeenUUIDs
 
-from .. import attributes, dn
-from ..exceptions import StoreError, StoreInvalid, StorePathError, StoreVersionError
-from ..messages import Attributes
-from ..view import Named, Record
+if TYPE_CHECKING:  # not every store needs them, and import takes its time
+    import sqlite3
 
-FORMAT_VERSION = 3
-"""Format 1 lacks the origin's identity, epoch and time of reconciling.  Format 3 has entries in
-both forms of :func:`.attributes.encode`; formats 1 and 2 know only the one with lengths."""
+    from ..changelog.log import Log
+    from ..changelog.states import Entries
+    from ..changelog.tables import Tables
+
+FORMAT_VERSION = 5
+"""Format 1 lacks the origin's identity, epoch and reconciled.  Format 3 has entries in both forms
+of :func:`.attributes.encode`; formats 1 and 2 have only the one with lengths.  Format 4
+adds known and tally to the origin.  Format 5 adds namesakes, and its keys fold less."""
+
+KEYS_VERSION = 5
+"""Entries of older formats need new keys before they can be found by key."""
 
 
 class Origin(NamedTuple):
-    """Whose answer the store holds.
+    """Where the entries of a store come from.
 
     Attributes:
         cookie: the committed cookie; None before the first refresh is done.
         dialect: name of the dialect of the server that made the cookie.
         url: the search's LDAP URL, without its password.
-        identity: who the server said the client was bound as, when the cookie was made.
-        epoch: which run of the server made the cookie, where its dialect needs that.
+        identity: the client's authorization identity when the cookie was made.
+        epoch: when that server was started, where its dialect needs that.
         reconciled: when the last refresh without a cookie was done, in seconds of Unix time.
+        known: which changes the entries hold, as :mod:`~syncrepl_client.protocol.knowledge`
+            writes it; it outlives the cookie.
+        tally: of a refresh that is not done yet, as :mod:`~syncrepl_client.protocol.guard` has it.
     """
 
     cookie: Optional[bytes] = None
@@ -46,76 +61,108 @@ class Origin(NamedTuple):
     identity: Optional[str] = None
     epoch: Optional[str] = None
     reconciled: Optional[float] = None
+    known: Optional[str] = None
+    tally: Optional[str] = None
 
 
 class Store(ABC):
     """An open data store.
 
-    Opening one reads no entries and creates nothing: what does not exist yet is made by
-    :meth:`create`.  Reading and writing before that is an error.
+    Opening one reads no entries, unless its format is older, and creates nothing: a store that
+    does not exist yet is created by :meth:`create`.  Reading and writing before that is an error.
     """
 
-    named: Named
-    """The scratch pad of a refresh; never committed."""
+    seen: SeenUUIDs
+    """The marks of a refresh; never committed."""
 
-    lent = False
-    """Whether a callback is at work, which may use the store, and its database."""
+    namesakes: Collection[bytes] = frozenset()
+    """Keys of the names that the server distinguishes by their spelling alone."""
+
+    in_callback = False
+    """Whether a callback is running, which may use the store and its database."""
 
     @property
     @abstractmethod
     def exists(self) -> bool:
-        """Whether there is something to read."""
+        """Whether the store exists, so that it can be read."""
 
     @abstractmethod
     def create(self) -> None:
-        """Make the store where it does not exist; nothing happens where it does."""
+        """Create the store if it does not exist."""
 
     @abstractmethod
     def close(self) -> None:
         """Roll back, unlock and close; a second call does nothing."""
 
     @property
-    def connection(self) -> sqlite3.Connection:
-        """The database connection whose open transaction callbacks run in.
+    def connection(self) -> "sqlite3.Connection":
+        """The database connection in whose open transaction callbacks run.
 
         Raises:
-            StoreError: this kind of store is no database, or is not open.
+            StoreError: this kind of store is not a database, or is not open.
         """
         raise StoreError(f"a {type(self).__name__} has no database connection")
 
-    # what it holds
+    @property
+    def log(self) -> "Optional[Tables]":
+        """The tables for a log of changes; None if this kind of store can't keep one."""
+        return None
+
+    @property
+    def changelog(self) -> "Log":
+        """The log of changes.
+
+        Raises:
+            ConfigurationError: this kind of store can't keep one.
+            UsageError: the store has none.
+        """
+        if self.log is None:
+            raise ConfigurationError(
+                f"a {type(self).__name__} can't keep a log of changes: use SQLite"
+            )
+        return log_of(self.log, self)
+
+    # --- reading
 
     @property
     @abstractmethod
     def origin(self) -> Origin:
-        """Whose answer this is."""
+        """The origin of the entries, as last committed."""
 
     @property
     def trusted(self) -> bool:
         """Whether the entries are those of the cookie; if not, a refresh must start over."""
         return True
 
+    def key(self, name: str) -> bytes:
+        """Return the key of the DN *name* in this store.
+
+        Raises:
+            ValueError: *name* is not a valid DN.
+        """
+        return dn.key_among(name, self.namesakes)
+
     @abstractmethod
     def get(self, uuid: bytes) -> Optional[Record]:
-        """Return the entry *uuid*."""
+        """Return the entry with that UUID; None if there is none."""
 
     @abstractmethod
     def at(self, key: bytes) -> Optional[Record]:
-        """Return the entry with that key."""
+        """Return the entry with that key; None if there is none."""
 
     @abstractmethod
     def below(self, key: bytes, *, reverse: bool = False) -> Iterator[Record]:
-        """Yield the entries whose key begins with *key*, itself excluded, in order of key."""
+        """Yield the entries whose keys start with *key*, except *key* itself, in order of key."""
 
-    def expect(self, places: Mapping[bytes, bytes]) -> None:  # noqa: B027 - nothing will do
-        """Hear which entries :meth:`get` and :meth:`at` are asked for next: keys by UUID.
+    def prefetch(self, places: Mapping[bytes, bytes]) -> None:  # noqa: B027 - nothing will do
+        """Prepare for calls of :meth:`get` and :meth:`at` with these UUIDs and keys (keys by UUID).
 
-        A store may read them at once.  What changes meanwhile it must heed as ever.
+        A store may read the entries at once.  Changes made meanwhile must be visible nevertheless.
         """
 
     @abstractmethod
     def has_displaced(self) -> bool:
-        """Say whether any entry is displaced."""
+        """Return True if there is a displaced entry."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -130,13 +177,13 @@ class Store(ABC):
         """Yield the live entries, in order of key."""
 
     def items(self) -> Mapping[str, Attributes]:
-        """Return a read-only mapping of DN to attributes over the live entries.
+        """Return a read-only mapping of DNs to attributes over the live entries.
 
-        It reads as it goes.  A DN is found in whatever way it is written.
+        It reads lazily.  A DN is found in every spelling that has the same :meth:`key`.
         """
         return Items(self)
 
-    # changing it
+    # --- writing
 
     @property
     @abstractmethod
@@ -153,18 +200,18 @@ class Store(ABC):
 
     @abstractmethod
     def rollback(self) -> None:
-        """Forget what was written since :meth:`begin`; without a transaction, do nothing."""
+        """Discard what was written since :meth:`begin`; without a transaction, do nothing."""
 
     @abstractmethod
     def savepoint(self) -> AbstractContextManager[None]:
-        """Return a context manager that undoes what was written inside it, if it raises.
+        """Return a context manager that undoes what was written inside it if it raises.
 
-        That is what the store wrote, what :attr:`named` noted, and for SQLite what other code
-        wrote on :attr:`connection`.  The exception goes on; the transaction stays open, with
-        what it had before.  Savepoints may be nested.
+        That includes the marks in :attr:`seen`, and for SQLite what other code wrote on
+        :attr:`connection`.  The exception propagates; the transaction stays open, with what was
+        written before.  Savepoints may be nested.
 
         Raises:
-            StoreError: no transaction is open, or somebody ended it inside.
+            StoreError: no transaction is open, or it was ended inside.
         """
 
     @abstractmethod
@@ -175,12 +222,19 @@ class Store(ABC):
     def remove(self, uuid: bytes) -> None:
         """Remove an entry, in the open transaction."""
 
+    @abstractmethod
+    def tell_apart(self, name: bytes) -> None:
+        """Add the key *name* to the :attr:`namesakes`, in the open transaction."""
+
 
 class Readable(Protocol):
-    """What can be looked into by DN."""
+    """A store, or a reader of one: entries by DN."""
+
+    def key(self, name: str) -> bytes:
+        """Return the key of the DN *name* there; raise ValueError if it is not a valid DN."""
 
     def at(self, key: bytes) -> Optional[Record]:
-        """Return the entry with that key."""
+        """Return the entry with that key; None if there is none."""
 
     def live(self) -> Iterator[Record]:
         """Yield the live entries, in order of key."""
@@ -190,15 +244,15 @@ class Readable(Protocol):
 
 
 class Items(Mapping[str, Attributes]):
-    """The live entries of a store by DN."""
+    """A mapping of DNs to attributes over the live entries of a store."""
 
     def __init__(self, store: Readable) -> None:
-        """Show *store*."""
+        """Initialize from a store or its reader."""
         self._store = store
 
     def __getitem__(self, name: str) -> Attributes:
         try:
-            key = dn.key(name)
+            key = self._store.key(name)
         except (ValueError, TypeError, AttributeError):
             raise KeyError(name) from None
         record = self._store.at(key)
@@ -246,14 +300,57 @@ class _Values(ValuesView[Attributes]):
         return any(value == attrs for attrs in self)
 
 
+# --- what stores share
+
+
+def pack_names(names: Iterable[bytes]) -> bytes:
+    """Return :attr:`Store.namesakes` in the form in which they are stored."""
+    return b"\0".join(sorted(names))
+
+
+def unpack_names(packed: Optional[bytes]) -> frozenset[bytes]:
+    """Return the keys in *packed*: each ends with NUL, and has no empty part."""
+    return frozenset(name + b"\0" for name in packed[:-1].split(b"\0\0")) if packed else frozenset()
+
+
+def with_new_key(record: Record) -> Record:
+    """Return *record*, from a store of an older format, with its key in the current format."""
+    if dn.is_reference(record.key):
+        return record
+    try:
+        key = dn.key(record.dn)
+    except ValueError:
+        return record
+    if dn.is_displaced(record.key):
+        levels = dn.relative_to_owner(record.key).count(b"\0")
+        relative = b"".join(level + b"\0" for level in key.split(b"\0")[:-1][-levels:])
+        key = dn.displaced(record.key[1:17], relative, record.uuid)
+    return record._replace(key=key)
+
+
+def log_of(tables: "Tables", entries: "Entries") -> "Log":
+    """Return the log of changes in *tables*, which belong to *entries*.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from ..changelog.log import Log
+
+    if not tables.exist:
+        raise UsageError(
+            "the data store has no log of changes: run its client with changelog=Changelog()"
+        )
+    return Log(tables, entries)
+
+
 # --- what stores in files share
 
 
 def check_path(path: str) -> None:
-    """See that a store can be made at *path*.
+    """Check that a store can be created at *path*.
 
     Raises:
-        StorePathError: there is no such directory, or it can't be written.
+        StorePathError: its directory does not exist, or is not writable.
     """
     directory = os.path.dirname(path) or "."
     if not os.path.isdir(directory):
@@ -268,8 +365,8 @@ def check_version(version: Any, path: str) -> int:
     """Return *version*, the format of a store, if this library can read it.
 
     Raises:
-        StoreInvalid: there is none.
-        StoreVersionError: it is newer.
+        StoreInvalid: it is not a version.
+        StoreVersionError: it is newer than this library.
     """
     if not isinstance(version, int) or version < 1:
         raise StoreInvalid(f"the data store {path!r} has no format version: it is damaged")

@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One client a store: an advisory lock that ends with the process."""
+"""Locks that allow one client per store; they end with the process."""
 
 import fcntl
+import logging
 import os
 import stat
 from collections.abc import Iterable
+from typing import Optional
 
 from ..exceptions import StoreError, StoreLocked, StorePathError
+from ..waiting import forking
+
+logger = logging.getLogger(__name__)
+
+_OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 
 _held: set[tuple[int, int]] = set()
 """Device and inode of what this process has locked."""
 
 
 def require_files(path: str, ends: Iterable[str]) -> None:
-    """See that each of the files *path* + end is a regular file, or is not there.
+    """Check that each of the files *path* + end is a regular file, or does not exist.
 
     Raises:
-        StorePathError: one is a symbolic link, or a pipe, or such.
+        StorePathError: one is a symbolic link, a pipe, or the like.
     """
     for end in ends:
         try:
@@ -30,20 +37,69 @@ def require_files(path: str, ends: Iterable[str]) -> None:
             raise StorePathError(f"{path + end!r} is {what}: change data_path")
 
 
-class FileLock:
-    """Holds a file open and locked; made 0600 where it does not exist.
+def is_locked(path: str) -> bool:
+    """Return whether a client has locked the file *path*; False where that can't be seen."""
+    try:
+        status = os.stat(path)
+        if (status.st_dev, status.st_ino) in _held:  # to close the file would end SQLite's locks
+            return True
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
-    flock, because SQLite's own locks on the same file are fcntl ones, and the two don't see
-    each other.  But a process that closes any descriptor of a file loses all its fcntl locks
-    on it: so this is released after SQLite closed the file, and a file that this process has
-    locked already is not even opened.
+
+def check_owner(path: str, ends: Iterable[str]) -> None:
+    """Refuse files *path* + end with other names; warn of those that are not this user's alone.
+
+    SQLite's files beside the database are found by its name: under another name of it, they would
+    be others.
+
+    Raises:
+        StorePathError: one has a hard link.
+    """
+    for end in ends:
+        try:
+            status = os.lstat(path + end)
+        except OSError:  # it was removed, or is for require_files() to refuse
+            continue
+        if status.st_nlink > 1:
+            raise StorePathError(
+                f"{path + end!r} has {status.st_nlink} names (hard links), and could be changed "
+                "under another one: copy it, or change data_path"
+            )
+        risk = _risk(status)
+        if risk is not None:
+            logger.warning("the data store %r %s", path + end, risk, extra={"event": "risk"})
+            return
+
+
+def _risk(status: os.stat_result) -> Optional[str]:
+    if status.st_uid != os.geteuid():
+        return f"belongs to another user (UID {status.st_uid}), who can change what is read from it"
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & _OTHERS:
+        return f"may be read or written by others than its owner (mode {mode:04o}): chmod 600"
+    return None
+
+
+class FileLock:
+    """A file that is open and locked; created with mode 0600 if it does not exist.
+
+    It uses flock, because SQLite's own locks on the same file are fcntl locks, and the two don't
+    interact.  But a process that closes any descriptor of a file loses all its fcntl locks on it:
+    so this is released after SQLite closed the file, and a file that this process has locked
+    already is not even opened.
     """
 
     def __init__(self, path: str, *, create: bool) -> None:
         """Open and lock *path*; a symbolic link is not followed.
 
         Raises:
-            StoreLocked: somebody else has it.
+            StoreLocked: another client has locked it.
             StorePathError: it can't be opened for reading and writing.
         """
         self._refuse_own(path)
@@ -65,6 +121,7 @@ class FileLock:
         status = os.fstat(self._fd)
         self._identity = (status.st_dev, status.st_ino)
         _held.add(self._identity)
+        forking.register(self)
 
     def _refuse_own(self, path: str) -> None:
         try:
@@ -84,10 +141,10 @@ class FileLock:
         )
 
     def check(self, path: str) -> None:
-        """See that the locked file is still the one at *path*.
+        """Check that the locked file is still the one at *path*.
 
         Raises:
-            StoreError: it was removed, or another one was put in its place.
+            StoreError: it was removed or replaced.
         """
         try:
             status = os.lstat(path)
@@ -103,5 +160,11 @@ class FileLock:
 
     def release(self) -> None:
         """Unlock and close the file."""
-        _held.discard(self._identity)
-        os.close(self._fd)
+        descriptor, self._fd = self._fd, -1
+        if descriptor >= 0:
+            _held.discard(self._identity)
+            os.close(descriptor)
+
+    def disown(self) -> None:
+        """Close the file in a child process; the parent keeps the lock, which belongs to both."""
+        self.release()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A store over any mapping of bytes to bytes that can take all of a commit or nothing.
+"""A store over any mapping of bytes to bytes that can be updated atomically.
 
-What a transaction writes is held back until then.  Under one letter each, the mapping
-has the entries by UUID, UUIDs by key, how many entries lie below a key, and the origin.
+Writes are held back until the commit.  The keys of the mapping start with one letter: entries by
+UUID, UUIDs by key, the number of entries below a key, the origin, and the namesakes.
 """
 
 import math
@@ -13,30 +13,30 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, Optional, TypeVar, Union
 
-from .. import dn
+from ..entries import dn
 from ..exceptions import StoreError, StoreInvalid
-from ..view import Named, Record
-from .base import Origin, Store
+from ..protocol.view import Record, SeenUUIDs
+from .base import Origin, Store, pack_names, unpack_names, with_new_key
 
 Bytes = MutableMapping[bytes, bytes]
 
-_ENTRY, _KEY, _BELOW, _ORIGIN = b"e", b"k", b"b", b"o"
+_ENTRY, _KEY, _BELOW, _ORIGIN, _NAMESAKES = b"e", b"k", b"b", b"o", b"n"
 
 
 class MappingStore(Store):
-    """Entries and cookie in a mapping; what its makers must add is the mapping's life."""
+    """Entries and cookie in a mapping; a subclass provides the mapping and :meth:`_flush`."""
 
-    named: "MappingNamed"
+    seen: "MappingSeenUUIDs"
 
     def __init__(self, new_scratch: Callable[[], Bytes]) -> None:
-        """Begin without a mapping; *new_scratch* makes one for what a refresh names."""
+        """Initialize without a mapping; *new_scratch* creates one for the marks of a refresh."""
         self._data: Optional[Mapping[bytes, bytes]] = None
         self._pending: dict[bytes, Optional[bytes]] = {}
         self._counting = threading.Lock()  # over what count() reads from other threads
         self._committed: Optional[int] = None
         self._transaction = False
         self._undo: Optional[list[Callable[[], None]]] = None  # in a savepoint
-        self.named = MappingNamed(self, new_scratch)
+        self.seen = MappingSeenUUIDs(self, new_scratch)
 
     @property
     def exists(self) -> bool:
@@ -66,7 +66,7 @@ class MappingStore(Store):
             raise StoreError("the data store is written to outside a transaction")
 
     def _names(self, kind: bytes) -> Iterator[bytes]:
-        """Yield the names of that *kind*, its letter left out."""
+        """Yield the names of that *kind*, without its letter."""
         for name in list(self._pending):
             if name[:1] == kind and self._pending[name] is not None:
                 yield name[1:]
@@ -74,7 +74,7 @@ class MappingStore(Store):
             if name[:1] == kind and name not in self._pending:
                 yield name[1:]
 
-    # --- what it holds
+    # --- reading
 
     @property
     def origin(self) -> Origin:
@@ -128,7 +128,7 @@ class MappingStore(Store):
         keys = sorted(key for key in self._names(_KEY) if dn.is_live(key))
         return filter(None, map(self.at, keys))
 
-    # --- changing it
+    # --- writing
 
     @property
     def in_transaction(self) -> bool:
@@ -154,7 +154,7 @@ class MappingStore(Store):
         self._transaction = False
 
     def _pending_entries(self) -> int:
-        """Return how many live entries are pending more than there will be less."""
+        """Return by how many live entries the store grows with what is pending."""
         return sum(
             (value is not None) - (name in self._mapping)
             for name, value in self._pending.items()
@@ -163,11 +163,12 @@ class MappingStore(Store):
 
     @abstractmethod
     def _flush(self, pending: dict[bytes, Optional[bytes]]) -> None:
-        """Write that to the mapping, all of it or nothing."""
+        """Write *pending* to the mapping, atomically."""
 
     def rollback(self) -> None:
         self._pending = {}
         self._transaction = False
+        self._read_namesakes()
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -186,7 +187,7 @@ class MappingStore(Store):
         finally:
             self._undo = outer
             if outer is None:
-                self.named.close_cleared()
+                self.seen.close_cleared()
 
     def put(self, record: Record) -> None:
         self._require_transaction()
@@ -207,6 +208,17 @@ class MappingStore(Store):
             self._unindex(old.key)
             self._set(_ENTRY + uuid, None)
 
+    def tell_apart(self, name: bytes) -> None:
+        names = {*self.namesakes, name}
+        self._set(_NAMESAKES, pack_names(names))
+        if self._undo is not None:
+            self._undo.append(partial(setattr, self, "namesakes", self.namesakes))
+        self.namesakes = names
+
+    def _read_namesakes(self) -> None:
+        if self._data is not None:
+            self.namesakes = unpack_names(self._data.get(_NAMESAKES))
+
     def _unindex(self, key: bytes) -> None:
         self._set(_KEY + key, None)
         self._add_below(key, -1)
@@ -222,11 +234,22 @@ class MappingStore(Store):
             total = self._count(ancestor) + count
             self._set(_BELOW + ancestor, b"%d" % total if total else None)
 
-    # --- for stores of format 1 that were not closed
+    # --- for stores of older formats
+
+    def _renew_keys(self) -> None:
+        """Store each entry of an older format with its key in the current one."""
+        changed = []
+        for uuid in list(self._names(_ENTRY)):
+            record = self.get(uuid)
+            if record is not None and (new := with_new_key(record)) != record:
+                changed.append(new)
+        for each in changed:
+            self.remove(each.uuid)
+        for each in changed:
+            self.put(each)
 
     def _rebuild(self) -> None:
-        """Make the indexes anew from the entries."""
-        self.begin()
+        """Rebuild the indexes from the entries."""
         for kind in (_KEY, _BELOW):
             for name in list(self._names(kind)):
                 self._set(kind + name, None)
@@ -238,14 +261,13 @@ class MappingStore(Store):
                     # Half a transaction was written: where this one is, a refresh will say.
                     record = record._replace(key=dn.displaced(dn.NOBODY, record.key, uuid))
                 self.put(record)
-        self.commit()
 
 
 V = TypeVar("V")
 
 
 def restorer(mapping: MutableMapping[bytes, V], name: bytes) -> Callable[[], None]:
-    """Return what puts *name* of *mapping* back to what it is now."""
+    """Return a function that restores the current value of *name* in *mapping*."""
     if name in mapping:
         return partial(mapping.__setitem__, name, mapping[name])
     return partial(mapping.__delitem__, name)
@@ -298,87 +320,88 @@ def _unpack(uuid: bytes, value: bytes) -> Record:
 _PRESENT, _PLACED, _GONE = b"p", b"d", b"g"
 
 
-class MappingNamed(Named):
-    """What a refresh named, in a mapping of its own."""
+class MappingSeenUUIDs(SeenUUIDs):
+    """The marks of a refresh, in a mapping of their own."""
 
     def __init__(self, store: MappingStore, new_scratch: Callable[[], Bytes]) -> None:
-        """Look entries up in *store*."""
+        """Initialize from the store, in which entries are looked up."""
         self._store = store
         self._new = new_scratch
-        self._words: Optional[Bytes] = None
+        self._marks: Optional[Bytes] = None
         self._cleared: list[Bytes] = []  # in a savepoint, which may want them back
 
     def _all(self) -> Bytes:
-        if self._words is None:
-            self._words = self._new()
-        return self._words
+        if self._marks is None:
+            self._marks = self._new()
+        return self._marks
 
-    def present(self, uuids: Iterable[bytes]) -> None:
-        words = self._all()
+    def mark_present(self, uuids: Iterable[bytes]) -> None:
+        marks = self._all()
         for uuid in uuids:
-            if uuid not in words:
-                self._say(uuid, _PRESENT)
+            if uuid not in marks:
+                self._mark(uuid, _PRESENT)
 
-    def placed(self, uuid: bytes) -> None:
-        self._say(uuid, _PLACED)
+    def mark_placed(self, uuid: bytes) -> None:
+        self._mark(uuid, _PLACED)
 
-    def gone(self, uuids: Iterable[bytes]) -> None:
+    def mark_deleted(self, uuids: Iterable[bytes]) -> None:
         for uuid in uuids:
-            self._say(uuid, _GONE)
+            if self._store._get(_ENTRY + uuid) is not None:  # there may be millions of others
+                self._mark(uuid, _GONE)
 
-    def _say(self, uuid: bytes, word: bytes) -> None:
-        words = self._all()
+    def _mark(self, uuid: bytes, mark: bytes) -> None:
+        marks = self._all()
         if self._store._undo is not None:
-            self._store._undo.append(restorer(words, uuid))
-        words[uuid] = word
+            self._store._undo.append(restorer(marks, uuid))
+        marks[uuid] = mark
 
     def is_placed(self, uuid: bytes) -> bool:
         return self._all().get(uuid) == _PLACED
 
-    def unknown(self) -> bool:
-        words = self._all()
+    def any_unknown(self) -> bool:
+        marks = self._all()
         return any(
-            words[uuid] == _PRESENT and self._store.get(uuid) is None for uuid in all_names(words)
+            marks[uuid] == _PRESENT and self._store.get(uuid) is None for uuid in all_names(marks)
         )
 
-    def leavers(self, *, unnamed: bool) -> Iterator[Record]:
-        found = sorted(((each.key, each.uuid) for each in self._leavers(unnamed)), reverse=True)
+    def to_delete(self, *, unseen: bool) -> Iterator[Record]:
+        found = sorted(((each.key, each.uuid) for each in self._to_delete(unseen)), reverse=True)
         return filter(None, (self._store.get(uuid) for _, uuid in found))
 
-    def count_leavers(self, *, unnamed: bool) -> int:
-        return sum(1 for each in self._leavers(unnamed) if dn.is_live(each.key))
+    def count_to_delete(self, *, unseen: bool) -> int:
+        return sum(1 for each in self._to_delete(unseen) if dn.is_live(each.key))
 
-    def _leavers(self, unnamed: bool) -> Iterator[Record]:
-        words = self._all()
-        candidates = self._store._names(_ENTRY) if unnamed else all_names(words)
+    def _to_delete(self, unseen: bool) -> Iterator[Record]:
+        marks = self._all()
+        candidates = self._store._names(_ENTRY) if unseen else all_names(marks)
         for uuid in candidates:
-            if words.get(uuid, _GONE) == _GONE:
+            if marks.get(uuid, _GONE) == _GONE:
                 record = self._store.get(uuid)
                 if record is not None:
                     yield record
 
     def clear(self) -> None:
-        words, self._words = self._words, None
-        if words is None:
+        marks, self._marks = self._marks, None
+        if marks is None:
             return
         if self._store._undo is None:
-            _close(words)
+            _close(marks)
         else:
-            self._cleared.append(words)
+            self._cleared.append(marks)
             self._store._undo.append(self._unclear)
 
     def _unclear(self) -> None:
-        words, self._words = self._words, self._cleared.pop()
-        if words is not None:
-            _close(words)
+        marks, self._marks = self._marks, self._cleared.pop()
+        if marks is not None:
+            _close(marks)
 
     def close_cleared(self) -> None:
-        """Close what was cleared in a savepoint that is over."""
+        """Close the mappings that were cleared in a savepoint that is over."""
         while self._cleared:
             _close(self._cleared.pop())
 
 
-def _close(words: Bytes) -> None:
-    close = getattr(words, "close", None)
+def _close(marks: Bytes) -> None:
+    close = getattr(marks, "close", None)
     if close is not None:
         close()

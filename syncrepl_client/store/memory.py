@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A store in memory: for tests, and for mirrors that start afresh each time."""
+"""A store in memory: for tests, and for mirrors that start from scratch each time."""
 
 from typing import Optional
 
@@ -7,15 +7,16 @@ from .mapping import MappingStore
 
 
 class MemoryStore(MappingStore):
-    """Entries and cookie in a dict.  They outlive :meth:`close`, so that a test can go on."""
+    """Entries and cookie in a dict.  They survive :meth:`close`, so that a test can go on."""
 
     def __init__(self) -> None:
-        """Make an empty store."""
+        """Initialize an empty store."""
         super().__init__(dict)
         self._kept: dict[bytes, bytes] = {}
 
     def create(self) -> None:
         self._data = self._kept
+        self._read_namesakes()
 
     def _flush(self, pending: dict[bytes, Optional[bytes]]) -> None:
         for name, value in pending.items():
@@ -26,4 +27,4 @@ class MemoryStore(MappingStore):
 
     def close(self) -> None:
         self.rollback()
-        self.named.clear()
+        self.seen.clear()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A set of byte strings that memory need not grow for, whatever kind the store is.
+"""A temporary set of byte strings that does not need memory for its members.
 
-SQLite keeps a database without a name in its page cache, and in a temporary file, deleted
-as soon as it is open, once that is full.  Nothing of it is ever committed, so there is no journal.
+SQLite keeps a database without a name in its page cache and, once that is full, in a temporary file
+that is deleted as soon as it is open.  Nothing is ever committed, so there is no journal.
 """
 
 import sqlite3
@@ -23,13 +23,13 @@ BEGIN;
 
 
 class ScratchSet:
-    """A set of byte strings on disk, gone when it is closed: use it in a ``with`` block."""
+    """A set of byte strings on disk, deleted when it is closed; a context manager."""
 
     def __init__(self) -> None:
-        """Begin empty.
+        """Initialize an empty set.
 
         Raises:
-            StoreError: SQLite has no room for it; so do the other methods.
+            StoreError: SQLite can't create it; the other methods raise it too.
         """
         self._connection = sqlite3.connect("", isolation_level=None)
         try:
@@ -39,7 +39,7 @@ class ScratchSet:
             raise _failed(error) from error
 
     def add(self, value: bytes) -> None:
-        """Put *value* in; nothing happens if it is."""
+        """Add *value*, unless it is in the set."""
         self._execute("INSERT OR IGNORE INTO member VALUES (?)", value)
 
     def __contains__(self, value: bytes) -> bool:
@@ -52,7 +52,7 @@ class ScratchSet:
             raise _failed(error) from error
 
     def close(self) -> None:
-        """Throw it away."""
+        """Delete the set."""
         self._connection.close()
 
     def __enter__(self) -> "ScratchSet":

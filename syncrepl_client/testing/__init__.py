@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""For tests of programs that use this library: a throw-away slapd, and changes without a server.
+"""For tests of programs that use this library: a temporary slapd, and changes without a server.
 
-Nothing else in the library imports this package, and it needs nothing but what the library needs.
-pytest is needed for the fixtures in :mod:`syncrepl_client.testing.pytest` alone.
+No other part of the library imports this package.  It requires only what the library requires;
+pytest is needed only for the fixtures in :mod:`syncrepl_client.testing.pytest`.
 """
 
 from .feed import Feed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A throw-away certificate authority, for servers that speak TLS."""
+"""A temporary certificate authority, for servers with TLS."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"
 
 @dataclass(frozen=True)
 class Certificates:
-    """The files of one authority and of a server's certificate.
+    """The files of a certificate authority and of a server's certificate.
 
     Attributes:
         ca_file: the authority's certificate.
-        cert_file: the server's.
+        cert_file: the server's certificate.
         key_file: the server's private key.
     """
 
@@ -25,13 +25,18 @@ class Certificates:
 
 
 def make_certificates(
-    directory: Path, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = 2
+    directory: Path,
+    *,
+    names: str = "DNS:localhost,IP:127.0.0.1",
+    common_name: str = "localhost",
+    days: int = 2,
 ) -> Certificates:
-    """Make an authority and a server's certificate.
+    """Create a certificate authority and a server's certificate.
 
     Args:
-        directory: where the files go.
-        names: the subjectAltName, as openssl wants it.
+        directory: for the files.
+        names: the subjectAltName, as openssl takes it; "" for none.
+        common_name: the common name of the server's certificate.
         days: how long the certificate is valid; -1: it has expired.
 
     Raises:
@@ -41,13 +46,13 @@ def make_certificates(
     openssl = find_program("openssl", "openssl")
     files = Certificates(directory / "ca.pem", directory / "server.pem", directory / "server.key")
     ca_key, request, extensions = (directory / name for name in ("ca.key", "server.csr", "san"))
-    extensions.write_text(f"subjectAltName={names}\n", encoding="ascii")
+    extensions.write_text(f"subjectAltName={names}\n" if names else "", encoding="ascii")
     run(
         *(openssl, "req", "-x509", *NEW_KEY, "-days", "2", "-subj", "/CN=Throw-away CA"),
         *("-keyout", str(ca_key), "-out", str(files.ca_file)),
     )
     run(
-        *(openssl, "req", *NEW_KEY, "-subj", "/CN=localhost"),
+        *(openssl, "req", *NEW_KEY, "-subj", f"/CN={common_name}"),
         *("-keyout", str(files.key_file), "-out", str(request)),
     )
     run(
@@ -59,10 +64,10 @@ def make_certificates(
 
 
 def make_self_signed(directory: Path) -> Certificates:
-    """Make an authority, and a certificate that it did not sign.
+    """Create a certificate authority, and a certificate that it did not sign.
 
     Args:
-        directory: where the files go.
+        directory: for the files.
 
     Raises:
         ServerMissing: openssl is not installed.

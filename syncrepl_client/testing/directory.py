@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The directory that a feed makes up: what it holds, and what a server would say of a change."""
+"""The simulated directory of a feed: its entries, and the messages that a server would send."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Union
 
 import ldap.dn
 
-from .. import attributes, dn
+from ..entries import attributes, dn
+from ..entries.attributes import Attributes
 from ..exceptions import ConfigurationError, UsageError
-from ..messages import Attributes, Entry, State
+from ..protocol.messages import Entry, State
 
 AttributesLike = Mapping[str, Iterable[Union[str, bytes]]]
 """Names to values; text is encoded as UTF-8."""
@@ -22,25 +23,25 @@ class Held(NamedTuple):
     attrs: Attributes
 
     def told(self, state: State) -> Entry:
-        """Return what a server says of it.  The attributes are the receiver's to keep."""
+        """Return the message about this entry.  The receiver may modify its attributes."""
         attrs = {name: list(values) for name, values in self.attrs.items()}
         return Entry(state, self.uuid, self.dn, attrs)
 
 
 class Directory:
-    """Entries by DN.  An entry may be there without its parent, as in the result of a search."""
+    """Entries by DN.  An entry may exist without its parent, as in the result of a search."""
 
     def __init__(self) -> None:
-        """Begin with no entry."""
+        """Initialize without entries."""
         self._entries: dict[bytes, Held] = {}
         self._made = 0
 
     def __iter__(self) -> Iterator[Entry]:
-        """Return what a server says of all that is there, parents first."""
+        """Yield the messages about all entries, parents first."""
         return (held.told(State.ADD) for _, held in sorted(self._entries.items()))
 
     def add(self, name: str, attrs: AttributesLike) -> Entry:
-        """Add an entry; raise UsageError where its DN is taken."""
+        """Add an entry; raise UsageError if its DN is taken."""
         key = _key(name)
         if key in self._entries:
             raise UsageError(f"add of {name!r}: there is such an entry; modify() changes it")
@@ -62,11 +63,11 @@ class Directory:
         return Entry(State.DELETE, held.uuid, held.dn, {})
 
     def rename(self, old: str, new: str, attrs: AttributesLike) -> list[Entry]:
-        """Rename an entry and all below it; return it, and then those.
+        """Rename an entry and all entries below it; return the messages about them, its own first.
 
         Raises:
-            UsageError: there is no entry *old*, or *new* is taken, or is below *old*, or an
-                entry below *old* would take another one's DN.
+            UsageError: there is no entry *old*, or *new* is taken, or is below *old*, or an entry
+                below *old* would take the DN of another one.
         """
         origin, target = self._known("rename", old), _key(new)
         if target != origin and target.startswith(origin):
@@ -108,7 +109,7 @@ def _key(name: str) -> bytes:
 
 
 def _replaced(attrs: Attributes, new: AttributesLike) -> Attributes:
-    """Return *attrs* with the values of *new*; attributes without values are not there."""
+    """Return *attrs* with the values of *new*; attributes without values are removed."""
     if not isinstance(new, Mapping):
         raise ConfigurationError(f"attrs maps names to lists of values; it is no {_kind(new)}")
     spelled = {name.lower(): name for name in attrs}
@@ -135,9 +136,9 @@ def _kind(value: object) -> str:
 
 
 def _renamed(attrs: Attributes, old: str, new: str) -> Attributes:
-    """Return *attrs* after a rename: the naming values change with the RDN, if they are there.
+    """Return *attrs* after a rename: naming values change with the RDN, if they are there.
 
-    That is what a server does when it is told to delete the old RDN (RFC 4511, 4.9).
+    That is what a server does when told to delete the old RDN (RFC 4511, 4.9).
     """
     before, after = _naming(old), _naming(new)
     if before == after:
@@ -156,6 +157,6 @@ def _renamed(attrs: Attributes, old: str, new: str) -> Attributes:
 
 
 def _naming(name: str) -> list[tuple[str, bytes]]:
-    """Return attributes, in lower case, and values of the RDN of *name*."""
+    """Return the attributes, in lower case, and values of the RDN of *name*."""
     rdn = ldap.dn.str2dn(dn.split(name)[0])[0]
     return [(attribute.lower(), value.encode()) for attribute, value, _ in rdn]

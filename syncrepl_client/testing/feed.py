@@ -8,37 +8,39 @@ from types import TracebackType
 from typing import Any, Callable, Optional, Union
 from uuid import UUID
 
-from .. import callbacks
-from ..delivery import Delivery, OnCallbackError
-from ..dialect import OTHER
-from ..driving import Course, Ended, Outcome, Request, perform, step
+from .. import callbacks, url
+from ..changelog.policy import Changelog
+from ..engine.delivery import Delivery, OnCallbackError
 from ..exceptions import ClosedError, ProtocolError, UsageError
-from ..messages import Entry, Message, PhaseEnd
-from ..placement import Step
-from ..protocol import RefreshDone, Synchronization
-from ..protocol import Request as SearchRequest
+from ..protocol.dialect import OTHER
+from ..protocol.extent import Extent
+from ..protocol.facts import RefreshDone
+from ..protocol.facts import Request as SearchRequest
+from ..protocol.messages import Entry, Message, PhaseEnd
+from ..protocol.placement import Step
+from ..protocol.synchronization import Synchronization
 from ..store import Store, open_store
+from ..waiting.coroutines import Await, ClientCoroutine, Finished, Request, perform, step
 from .directory import AttributesLike, Directory
 
-URL = "ldap:///??sub"
-"""What the store remembers as its search: of no server."""
+URL = url.parse("ldap://feed.invalid/dc=feed??sub")
+"""The URL in the store, which names no server."""
 
 
 class Feed:
-    """A directory that is made up, and a callback that is told of its changes as by a client.
+    """A simulated directory, which reports its changes to a callback as a client would.
 
-    What it is told goes through the library's own protocol, store and delivery: so a renamed
-    subtree comes entry by entry, an entry that comes again unchanged is not told, and what a
-    callback raises rolls back what was not committed, and comes out of the method of the feed
-    that led to it.
+    Changes go through the library's own protocol, store and delivery: so a renamed subtree is
+    reported entry by entry, an unchanged entry is not reported, and an exception of the callback
+    rolls back what was not committed, and is raised by the method of the feed that caused it.
 
-    It begins in the refresh stage of the first search, with nothing in directory and store; in
-    that stage deletes are told at its end.  Each change is told at once, and committed by
+    It starts in the refresh stage of the first search, with an empty directory and store; in that
+    stage deletes are reported at the end.  Each change is reported at once, and committed by
     :meth:`refresh_done`, :meth:`commit` or :meth:`restart`.  There is no connection, so
     ``bind_complete``, ``disconnected`` and ``debug`` are not called.
 
-    After the callback failed, :meth:`restart` is what the client's next ``poll()`` is: it tells
-    what was not committed once more.
+    After a failure of the callback, :meth:`restart` does what the client's next ``poll()`` would
+    do: it reports what was not committed once more.
     """
 
     def __init__(
@@ -48,26 +50,29 @@ class Feed:
         store: Union[str, Store] = "memory",
         data_path: Optional[str] = None,
         on_callback_error: OnCallbackError = None,
+        changelog: Optional[Changelog] = None,
         run: Optional[Callable[[Any], object]] = None,
     ) -> None:
-        """Begin the search; nothing is told yet.
+        """Start the search; nothing is reported yet.
 
         Args:
             callback: a :class:`~syncrepl_client.callbacks.BaseCallback` or such a class.
-            store: ``"memory"``, ``"sqlite"``, ``"shelve"``, or an empty store of your own.
+            store: ``"memory"``, ``"sqlite"``, ``"shelve"``, or an empty store.
             data_path: prefix of the store's file names; None: in a temporary directory, which
                 :meth:`close` removes.
-            on_callback_error: as a client's; but it tries again without delay.
-            run: for a callback with ``async`` methods: what runs a coroutine to its end, as
+            on_callback_error: as for a client; but it retries without delay.
+            changelog: as for a client.
+            run: for a callback with ``async`` methods: a function that runs a coroutine, as
                 ``asyncio.run`` does.
 
         Raises:
-            ConfigurationError: an argument can't be used.
+            ConfigurationError: an argument is not valid.
             StoreError: the store can't be opened.
-            UsageError: the store has a search in it already.
+            UsageError: the store is not empty.
         """
         self._run = run
         self._policy = on_callback_error
+        self._changelog = changelog
         self._directory = Directory()
         self._sync: Optional[Synchronization] = None
         self._refreshed = self._busy = self._failed = False
@@ -83,22 +88,22 @@ class Feed:
             self._search(usable)
             self._resources: Optional[contextlib.ExitStack] = undo.pop_all()
 
-    # --- what happens in the directory
+    # --- changes in the directory
 
     def add(self, dn: str, attrs: AttributesLike) -> UUID:
-        """Add an entry, and tell of it.
+        """Add an entry, and report it.
 
         Args:
-            dn: its DN.  An entry above it need not be there.
+            dn: its DN.  The entry above it need not exist.
             attrs: names to lists of values, str or bytes.
 
         Returns:
-            Its entryUUID, which it keeps.
+            Its entryUUID, which does not change.
 
         Raises:
             UsageError: there is an entry with that DN.
-            ConfigurationError: *dn* is no DN, or *attrs* no attributes.
-            Exception: whatever the callback raised.
+            ConfigurationError: *dn* or *attrs* is not valid.
+            Exception: any exception of the callback.
         """
         self._check("add")
         entry = self._directory.add(dn, attrs)
@@ -106,37 +111,37 @@ class Feed:
         return UUID(bytes=entry.uuid)
 
     def modify(self, dn: str, attrs: AttributesLike) -> None:
-        """Change attributes of an entry, and tell of it, if anything differs.
+        """Change attributes of an entry, and report it, if anything differs.
 
         Args:
             dn: of the entry.
-            attrs: names to lists of values: all that the attribute has from now on, and an
-                empty list removes it.  Attributes that it does not name stay.
+            attrs: names to lists of values, which replace all values of the attribute; an empty
+                list removes it.  Other attributes stay.
 
         Raises:
             UsageError: there is no such entry.
-            ConfigurationError: *dn* is no DN, or *attrs* no attributes.
-            Exception: whatever the callback raised.
+            ConfigurationError: *dn* or *attrs* is not valid.
+            Exception: any exception of the callback.
         """
         self._check("modify")
         self._changed(self._directory.modify(dn, attrs))
 
     def rename(self, old_dn: str, new_dn: str, attrs: Optional[AttributesLike] = None) -> None:
-        """Rename or move an entry and all below it, and tell of each.
+        """Rename or move an entry and all entries below it, and report each.
 
-        Where the entry has the attribute values of its RDN, those of the new one take their
-        place, as on a server.
+        If the entry has the attribute values of its RDN, those of the new RDN replace them, as on a
+        server.
 
         Args:
-            old_dn: the DN so far.
-            new_dn: the DN from now on.
-            attrs: further attributes that change, as for :meth:`modify`.
+            old_dn: the old DN.
+            new_dn: the new DN.
+            attrs: further attributes to change, as for :meth:`modify`.
 
         Raises:
-            UsageError: there is no such entry, the new DN (or that of an entry below it) is
-                taken, or it is below the old one.
-            ConfigurationError: a DN is none, or *attrs* no attributes.
-            Exception: whatever the callback raised.
+            UsageError: there is no such entry, the new DN (or that of an entry below it) is taken,
+                or it is below the old one.
+            ConfigurationError: a DN or *attrs* is not valid.
+            Exception: any exception of the callback.
         """
         self._check("rename")
         renamed, *below = self._directory.rename(old_dn, new_dn, {} if attrs is None else attrs)
@@ -144,27 +149,27 @@ class Feed:
         self._changed(renamed, *(() if self._refreshed else below))
 
     def delete(self, dn: str) -> None:
-        """Delete an entry, or let it no longer match, and tell of it.
+        """Delete an entry, or let it no longer match the filter, and report it.
 
-        Entries below it stay: they may match where it does not.  In the refresh stage it is told
-        at the end.
+        Entries below it stay: they may match where it does not.  In the refresh stage it is
+        reported at the end.
 
         Raises:
             UsageError: there is no such entry.
-            ConfigurationError: *dn* is no DN.
-            Exception: whatever the callback raised.
+            ConfigurationError: *dn* is not valid.
+            Exception: any exception of the callback.
         """
         self._check("delete")
         self._changed(self._directory.delete(dn))
 
-    # --- what the client does
+    # --- what a client does
 
     def refresh_done(self) -> None:
-        """End the refresh stage: tell what it deletes, ``refresh_done``, and commit.
+        """End the refresh stage: report its deletes, call ``refresh_done``, and commit.
 
         Raises:
             UsageError: it has ended already.
-            Exception: whatever the callback raised.
+            Exception: any exception of the callback.
         """
         self._check("refresh_done", listening=True)
         if self._refreshed:
@@ -173,19 +178,19 @@ class Feed:
         self._tell([self._end_of_refresh()], commit=True)
 
     def commit(self) -> None:
-        """Commit what was told since the last commit; do nothing if that is nothing.
+        """Commit what was reported since the last commit; do nothing if nothing was.
 
         Raises:
-            Exception: whatever the callback's ``cookie_change`` or ``before_commit`` raised.
+            Exception: any exception of the callback's ``cookie_change`` or ``before_commit``.
         """
         self._check("commit", listening=True)
         if self.store.in_transaction:
             self._tell([], commit=True)
 
     def crash(self) -> None:
-        """End the program before the next commit: what was not committed is undone.
+        """Simulate a crash before the next commit: what was not committed is rolled back.
 
-        What changes in the directory from now on is told by :meth:`restart`.
+        Later changes in the directory are reported by :meth:`restart`.
         """
         self._check("crash", failed=True)
         self._delivery.roll_back()
@@ -194,16 +199,15 @@ class Feed:
     def restart(self, callback: Any = None) -> None:
         """Start the program again, after :meth:`crash` or instead of it.
 
-        A refresh tells of all that differs from what was committed, in the directory's order:
-        parents first.  Then ``refresh_done`` is called, and it is committed.  The store stays
-        open.
+        A refresh reports everything that differs from what was committed, in the directory's order:
+        parents first.  Then ``refresh_done`` is called, and it is committed.  The store stays open.
 
         Args:
-            callback: the one to tell from now on; None for the same as before.
+            callback: the callback to use from now on; None for the same as before.
 
         Raises:
-            ConfigurationError: the callback can't be used.
-            Exception: whatever the callback raised; restart once more.
+            ConfigurationError: the callback is not valid.
+            Exception: any exception of the callback; restart once more.
         """
         self._check("restart", failed=True)
         usable = (
@@ -217,7 +221,7 @@ class Feed:
         self._tell(self._everything(), commit=True)
 
     def close(self) -> None:
-        """Close the store: what was not committed is undone.  A second call does nothing."""
+        """Close the store: what was not committed is rolled back.  A second call does nothing."""
         if self._resources is not None:
             self._resources.close()
             self._resources = None
@@ -250,20 +254,20 @@ class Feed:
         if listening and self._sync is None:
             raise UsageError(f"{method}() after crash(): restart() begins anew")
 
-    # --- what a server says
+    # --- messages of the server
 
     def _search(self, callback: Any) -> None:
-        self._delivery = Delivery(self.store, callback, self._policy)
+        self._delivery = Delivery(self.store, callback, self._policy, changelog=self._changelog)
         self._delivery.create_store(URL)
         self._synchronize()
 
     def _synchronize(self) -> Synchronization:
-        request = SearchRequest(OTHER, base=b"", subtree=True)
-        self._sync = Synchronization(request, self.store, self.store.named)
+        request = SearchRequest(OTHER, Extent(base=b""))
+        self._sync = Synchronization(request, self.store, self.store.seen)
         return self._sync
 
     def _everything(self) -> list[Message]:
-        """Return the answer to a search without a cookie, as far as it has come."""
+        """Return the answer to a search without a cookie, as far as it has been sent."""
         return [*self._directory, *([self._end_of_refresh()] if self._refreshed else [])]
 
     def _end_of_refresh(self) -> Message:
@@ -273,7 +277,7 @@ class Feed:
         self._cookies += 1
         return b"feed=%d" % self._cookies
 
-    # --- what becomes of it
+    # --- delivery
 
     def _changed(self, *entries: Entry) -> None:
         if self._sync is None:
@@ -284,17 +288,17 @@ class Feed:
             self._tell(entries)
 
     def _tell(self, messages: Iterable[Message], *, commit: bool = False) -> None:
-        """Deliver *messages*; where that fails, and may be tried again, all since the commit."""
+        """Deliver *messages*; if that fails, and is to be retried, all since the last commit."""
         self._busy = True
         try:
-            self._drive(self._course(messages, commit))
+            self._drive(self._deliver_with_retries(messages, commit))
         except BaseException:
             self._failed = True
             raise
         finally:
             self._busy = False
 
-    async def _course(self, messages: Iterable[Message], commit: bool) -> None:
+    async def _deliver_with_retries(self, messages: Iterable[Message], commit: bool) -> None:
         while True:
             try:
                 await self._deliver(messages, commit)
@@ -321,20 +325,22 @@ class Feed:
                     else:  # what no sequence of changes has led to so far
                         raise ProtocolError(f"a feed can't go on after {fact}: please report it")
         if commit:
-            origin = delivery.origin._replace(cookie=sync.cookie, dialect=OTHER.name)
-            await delivery.commit(None if sync.refreshing else origin)
+            origin, complete = delivery.origin, not sync.refreshing
+            if complete:
+                origin = origin._replace(cookie=sync.cookie, dialect=OTHER.name)
+            await delivery.commit(origin, complete=complete)
 
-    # --- and who drives it
+    # --- running coroutines
 
-    def _drive(self, course: Course[None]) -> None:
+    def _drive(self, coroutine: ClientCoroutine[None]) -> None:
         answer, error = None, None
-        while not isinstance(request := step(course, answer, error), Ended):
+        while not isinstance(request := step(coroutine, answer, error), Finished):
             try:
                 answer, error = self._perform(request), None
-            except BaseException as caught:  # noqa: BLE001 - the course decides
+            except BaseException as caught:  # noqa: BLE001 - the coroutine decides
                 answer, error = None, caught
 
     def _perform(self, request: Request) -> Any:
-        if isinstance(request, Outcome) and self._run is not None:
+        if isinstance(request, Await) and self._run is not None:
             return self._run(request.awaitable)
         return perform(request)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a test does where a server is not installed."""
+"""Handling of servers that are not installed."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from .process import ServerMissing
 
 @contextmanager
 def missing_servers_skip() -> Iterator[None]:
-    """Skip the test where a server's program is missing; fail where CI is set.
+    """Skip the test if a server's program is missing; fail if CI is set.
 
-    It goes around what starts the server.  On a continuous integration host, which sets the
-    environment variable CI, a test that is skipped would look like one that passed.
+    It is a context manager around what starts the server.  On a continuous integration host, which
+    sets the environment variable CI, a skipped test would look like a passed one.
 
     Raises:
         ServerMissing: the program is missing, and CI is set.

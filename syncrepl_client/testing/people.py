@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Made-up content for directories: always the same for the same number."""
+"""Generated directory content: the same for the same number every time."""
 
 from collections.abc import Iterable, Iterator
 
-from ..messages import Attributes as Attributes
+from ..entries.attributes import Attributes as Attributes
 
 SUFFIX = "dc=example,dc=com"
 BRANCHES = ("people", "groups")
@@ -14,7 +14,7 @@ CITIES = ("Amsterdam", "Bergen", "Chicago", "Dresden", "Edinburgh", "Florence", 
 
 
 def uid(number: int) -> str:
-    """Return the uid of a person: eight characters, in the order of the numbers."""
+    """Return the uid of a person: eight characters, ordered as the numbers."""
     return f"u{number:07d}"
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all throw-away servers share: a directory, a port, a child process.
+"""What all temporary servers share: a directory, a port, a child process.
 
-A server here is a child of the test run, in the foreground, with all of its
-files in one temporary directory. So it needs no administrator, meets no other
-server, and leaves nothing behind.
+A server is a child process of the test run, in the foreground, with all of its files in one
+temporary directory.  So it needs no administrator, does not interfere with other servers, and
+leaves nothing behind.
 """
 
 import os
@@ -40,14 +40,14 @@ class ServerFailed(Exception):
 
 
 def find_program(name: str, package: str) -> str:
-    """Return where a program is, also outside a user's PATH.
+    """Return the path of a program, also if it is outside a user's PATH.
 
     Args:
         name: of the program.
-        package: of Debian, which has it.
+        package: the Debian package that has it.
 
     Raises:
-        ServerMissing: it is nowhere.
+        ServerMissing: it was not found.
     """
     found = shutil.which(name) or shutil.which(name, path=SYSTEM_PATH)
     if found is None:
@@ -56,11 +56,11 @@ def find_program(name: str, package: str) -> str:
 
 
 def find_path(candidates: Sequence[str], package: str) -> Path:
-    """Return the first of several places that exists: distributions differ.
+    """Return the first of several paths that exists: distributions differ.
 
     Args:
-        candidates: the places.
-        package: of Debian, which has one of them.
+        candidates: the paths.
+        package: the Debian package that has one of them.
 
     Raises:
         ServerMissing: none exists.
@@ -73,11 +73,11 @@ def find_path(candidates: Sequence[str], package: str) -> Path:
 
 
 def run(*command: str, stdin: str = "") -> None:
-    """Run a server's tool.
+    """Run a tool of a server.
 
     Args:
         command: program and arguments.
-        stdin: what it reads.
+        stdin: its standard input.
 
     Raises:
         ServerFailed: it ended with an error; its output is in the message.
@@ -92,8 +92,8 @@ def run(*command: str, stdin: str = "") -> None:
 def free_port() -> int:
     """Return a free port below the ephemeral range.
 
-    The kernel may give an ephemeral port to a client while its server is down,
-    and a client that keeps trying such a port ends up connected to itself.
+    The kernel may give an ephemeral port to a client while its server is down, and a client that
+    keeps trying such a port ends up connected to itself.
     """
     while True:
         port = 16000 + secrets.randbelow(16000)
@@ -106,7 +106,7 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bool:
-    """Say whether something listens on a loopback port."""
+    """Return True if something listens on that loopback port."""
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
@@ -118,10 +118,10 @@ class Server:
 
     Attributes:
         url: of the server, without anything after the port.
-        port: on loopback; the same as long as the object lives.
+        port: on loopback; it does not change.
         suffix: the DN at the top of the directory.
-        root_dn: the DN of who may do anything.
-        root_pw: that one's password.
+        root_dn: the DN of the directory's administrator.
+        root_pw: the password of that one.
         directory: a temporary one, with all of the server's files.
     """
 
@@ -130,10 +130,10 @@ class Server:
     root_pw: str
 
     def __init__(self, name: str, start_seconds: float = 30) -> None:
-        """Take a directory and a port.
+        """Initialize with a directory and a port; the server is not started.
 
         Args:
-            name: begins the directory's name.
+            name: prefix of the directory's name.
             start_seconds: how long the server may take to answer.
         """
         self._name = name
@@ -156,7 +156,7 @@ class Server:
         raise NotImplementedError
 
     def _configure(self) -> None:
-        """Set up what can only be set up over LDAP; called once, after the first start."""
+        """Configure what can only be configured over LDAP; called once, after the first start."""
 
     # Life and death.
 
@@ -194,7 +194,7 @@ class Server:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the server as a crash does."""
+        """Kill the server, as in a crash."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
@@ -207,7 +207,7 @@ class Server:
         self.start()
 
     def pause(self) -> None:
-        """Freeze the server: connections stay open, and nothing answers.
+        """Stop the process: connections stay open, and nothing answers.
 
         Raises:
             ServerFailed: it does not run.
@@ -216,7 +216,7 @@ class Server:
         os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)  # the signal takes its time
 
     def resume(self) -> None:
-        """Let a frozen server go on.
+        """Continue a paused process.
 
         Raises:
             ServerFailed: it does not run.
@@ -224,7 +224,7 @@ class Server:
         self._running_process().send_signal(signal.SIGCONT)
 
     def remove(self) -> None:
-        """End the server and delete all of its files."""
+        """Kill the server and delete all of its files."""
         self.kill()
         self._home.cleanup()
 
@@ -248,12 +248,12 @@ class Server:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there (frozen counts)."""
+        """Whether the process exists (also if it is paused)."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """The process ID, for signals and for /proc; ServerFailed where it does not run."""
+        """The process ID, for signals and for /proc; raises ServerFailed if it does not run."""
         return self._running_process().pid
 
     def connect(self) -> LDAPObject:
@@ -285,7 +285,7 @@ class Server:
             connection.unbind_s()
 
     def log(self) -> str:
-        """Return what the server has said so far."""
+        """Return the server's output so far."""
         if not self._log_path.exists():
             return ""
         return self._log_path.read_text(encoding="utf-8", errors="replace")

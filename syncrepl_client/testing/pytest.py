@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Fixtures for pytest: throw-away servers that end with the test.
+"""Fixtures for pytest: temporary servers that end with the test.
 
-They are there for who asks for them: ``pytest_plugins = ["syncrepl_client.testing.pytest"]`` in
-the topmost ``conftest.py``, or in the test module.
+To use them: ``pytest_plugins = ["syncrepl_client.testing.pytest"]`` in the topmost ``conftest.py``,
+or in the test module.
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ MakeSlapd = Callable[..., Slapd]
 def make_slapd() -> Iterator[MakeSlapd]:
     """Return a function that starts a server: it takes the arguments of :class:`Slapd`.
 
-    Each call starts another one.  They are removed with the end of the test.  Where slapd is not
-    installed the test is skipped, and fails if the environment variable CI is set.
+    Each call starts another one.  They are removed at the end of the test.  If slapd is not
+    installed the test is skipped, or fails if the environment variable CI is set.
     """
     with ExitStack() as stack:
 
@@ -37,6 +37,6 @@ def make_slapd() -> Iterator[MakeSlapd]:
 def slapd(make_slapd: MakeSlapd) -> Slapd:
     """Return a running server with a session log, the suffix entry, ou=people and ou=groups.
 
-    It is this test's alone.  For other arguments there is :func:`make_slapd`.
+    It is not shared with other tests.  For other arguments use :func:`make_slapd`.
     """
     return make_slapd(sessionlog=1000)

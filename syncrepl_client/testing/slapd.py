@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A throw-away OpenLDAP slapd with syncprov."""
+"""A temporary OpenLDAP slapd with syncprov."""
 
 import os
 import shutil
@@ -20,9 +20,9 @@ GIBIBYTE = 1 << 30
 
 
 class Slapd(Server):
-    """One slapd on loopback: back_mdb, syncprov, anonymous may read all but passwords.
+    """A slapd on loopback: back_mdb, syncprov, anonymous may read everything but passwords.
 
-    The schemas are core, cosine and inetorgperson.  What it is told is not synced to disk.
+    The schemas are core, cosine and inetorgperson.  Changes are not synced to disk.
 
     Attributes:
         url: of the server, without anything after the port.
@@ -47,26 +47,26 @@ class Slapd(Server):
         ldif: Union[str, Path, None] = None,
         maxsize: int = GIBIBYTE,
     ) -> None:
-        """Start nothing yet: that is :meth:`start`, or entering the context.
+        """Initialize; :meth:`start`, or entering the context, starts the server.
 
         Args:
-            sessionlog: how many deletes syncprov remembers; None: no session log.
-            syncprov: whether the server can be followed at all.
-            server_id: the serverID in its cookies; None: slapd's own choice.
+            sessionlog: how many deletes syncprov records; None: no session log.
+            syncprov: whether the server supports content synchronization.
+            server_id: the serverID in its cookies; None: slapd's default.
             suffix: the DN at the top of the directory.
-            tls: whether it speaks TLS: StartTLS, and ldaps on a port of its own.
-            make_files: makes the certificate that TLS uses, in a directory.
-            sizelimit: entries that a search may return; None: all.
-            paged_total: entries that a search may return page by page; None: as sizelimit.
+            tls: whether it supports TLS: StartTLS, and ldaps on another port.
+            make_files: creates the certificate in a directory.
+            sizelimit: entries that a search may return; None: unlimited.
+            paged_total: entries that a paged search may return; None: as sizelimit.
             extra_config: lines for the global section of slapd.conf.
             extra_database: lines for its database section.
-            ldif: the first content, or a file with it; None: the suffix entry, ou=people and
+            ldif: the initial content, or a file with it; None: the suffix entry, ou=people and
                 ou=groups.
-            maxsize: bytes that the database may take.
+            maxsize: maximum size of the database in bytes.
 
         Raises:
             ServerMissing: slapd is not installed; the message says what to install.
-            ValueError: there is no *ldif*, and the *suffix* begins with neither dc= nor o=.
+            ValueError: there is no *ldif*, and the *suffix* starts with neither dc= nor o=.
         """
         self._slapd = find_program("slapd", "slapd")
         self._modules = find_path(MODULE_DIRECTORIES, "slapd")
@@ -94,9 +94,9 @@ class Slapd(Server):
             self.ca_file = str(self.directory / "ca.pem")
 
     def wipe(self) -> None:
-        """Stop, go back to the first content, and start.
+        """Stop, restore the initial content, and start.
 
-        The contextCSN is a new one then: the server knows no cookie from before.
+        The contextCSN is a new one then: the server accepts no cookie from before.
 
         Raises:
             ServerFailed: it does not start.

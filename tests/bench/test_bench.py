@@ -16,6 +16,7 @@ from bench.measure import Figure
 from bench.scenarios import GROUPS, SCENARIOS
 from bench.targets import ENTRIES, LARGE, TARGETS, Target
 from tests.conftest import missing_servers_skip
+from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ def test_one_scenario(tmp_path: Path) -> None:
         Slapd().remove()
     options = ["--entries", "200", "--pairs", "1", "--no-peers", "--only", "refresh"]
     command = [sys.executable, "-m", "bench", *options, "--output", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANGS_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
 
     report = json.loads((tmp_path / "results-200.json").read_text())

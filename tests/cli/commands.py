@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import pytest
 
 import syncrepl_client
+from tests.patience import HANGS_SECONDS
 
 ROOT = Path(syncrepl_client.__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-W", "error", "-m", "syncrepl_client")
-SECONDS = 30
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -46,7 +46,7 @@ def run(*arguments: str, env: Mapping[str, str] = {}, **options: Any) -> Done:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env=environment(**env),
-        timeout=SECONDS,
+        timeout=HANGS_SECONDS,
         text=True,
         encoding="utf-8",
         **options,
@@ -61,9 +61,27 @@ def run_python(program: str) -> Done:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=HANGS_SECONDS,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+BROKEN_PIPE = 141
+
+
+def run_without_reader(*arguments: str) -> None:
+    """Run the command, whose reader has gone; see that it ends in silence, as programs do then."""
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == BROKEN_PIPE
 
 
 class Running:
@@ -88,7 +106,7 @@ class Running:
 
     def wait_for(self, text: str, *, err: bool = False) -> None:
         """Wait until it has written *text*."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + HANGS_SECONDS
         while text not in (self.err if err else self.out):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"no {text!r} in:\n{self.out}\n--- and:\n{self.err}")
@@ -96,7 +114,7 @@ class Running:
 
     def end(self) -> int:
         """Wait for its end; return its exit code."""
-        return self.process.wait(SECONDS)
+        return self.process.wait(HANGS_SECONDS)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal; return its exit code."""
@@ -134,7 +152,7 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         """Wait until *text* is on it."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + HANGS_SECONDS
         while text.encode() not in self.shown:
             if time.monotonic() > deadline:
                 pytest.fail(f"no {text!r} in {self.shown[-2000:]!r}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
 from tests.cli.commands import run
+from tests.patience import HANGS_SECONDS
 from tests.servers import Server
 from tests.servers.people import SUFFIX
 
@@ -32,6 +34,15 @@ def spoil(state: Path, *statements: str) -> None:
     with closing(sqlite3.connect(state / FILE)) as database, database:
         for statement in statements:
             assert database.execute(statement).rowcount > 0
+
+
+def wait_until_kept(file: Path, dn: str) -> None:
+    """Wait until an entry is committed, while ``watch`` is at work."""
+    deadline = time.monotonic() + HANGS_SECONDS
+    with closing(sqlite3.connect(file)) as database:
+        while not database.execute("SELECT 1 FROM syncrepl_entry WHERE dn = ?", (dn,)).fetchone():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 def fingerprint(state: Path) -> dict[str, str]:

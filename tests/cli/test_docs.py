@@ -15,6 +15,7 @@ from syncrepl_client.cli.group import COMMANDS, group
 from syncrepl_client.cli.target import VARIABLE
 from tests.cli.commands import environment
 from tests.cli.helptexts import DOCUMENT, block, helptexts
+from tests.patience import HANGS_SECONDS
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 COMPLETE = "_SYNCREPL_CLIENT_COMPLETE"
@@ -52,7 +53,7 @@ def test_completion(shell: str) -> None:
         env=environment(**{COMPLETE: f"{shell}_source"}),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANGS_SECONDS,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "syncrepl-client" in done.stdout
@@ -67,6 +68,6 @@ def test_what_is_completed() -> None:
         env=environment(**words),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANGS_SECONDS,
     )
     assert done.stdout == "plain,watch\n"

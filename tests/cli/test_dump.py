@@ -13,15 +13,14 @@ import ldap
 import ldif
 import pytest
 
-from tests.cli.commands import COMMAND, environment, run, running
+from syncrepl_client.entries.attributes import encode
+from tests.cli.commands import run, run_without_reader, running
 from tests.cli.conftest import PEOPLE
 from tests.cli.states import everything, fill, fingerprint, spoil
 from tests.cli.test_watch import EVIL
 from tests.servers import Slapd
 from tests.servers.people import SUFFIX, person, person_dn
 from tests.servers.process import find_program
-
-BROKEN_PIPE = 141
 
 
 def records(text: str) -> list[tuple[str, dict[str, list[bytes]]]]:
@@ -118,16 +117,22 @@ def test_a_damaged_entry(server: Slapd, tmp_path: Path) -> None:
     assert json.loads(done.out.splitlines()[-1])["dn"] == person_dn(2)
 
 
+def test_a_name_that_is_none(server: Slapd, tmp_path: Path) -> None:
+    """Versions before this one stored what servers sent."""
+    fill(server, tmp_path)
+    smuggled = encode({"description: x\n\ndn: cn=evil\nchangetype: add\nx": [b"x"]})
+    statement = "UPDATE syncrepl_entry SET attrs = X'HEX' WHERE dn LIKE 'uid=u0000003%'"
+    spoil(tmp_path, statement.replace("HEX", smuggled.hex()))
+    done = run("dump", "-d", str(tmp_path))
+    assert done.code == 4
+    assert done.err.startswith("syncrepl-client: error: no LDIF can be written of 'uid=u0000003")
+    assert "evil" not in done.out
+    lines = run("dump", "-d", str(tmp_path), "--format", "json").out.splitlines()
+    assert sum(1 for line in lines if "evil" in line) == 1
+    assert all(json.loads(line) for line in lines)
+
+
 @pytest.mark.parametrize("words", ["dump", "dump --format json", "status", "verify", "doctor"])
 def test_head(server: Slapd, tmp_path: Path, words: str) -> None:
     fill(server, tmp_path)
-    process = subprocess.Popen(
-        [*COMMAND, *words.split(), "-d", str(tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    with process.stderr as err:
-        assert err.read() == b""
-    assert process.wait() == BROKEN_PIPE
+    run_without_reader(*words.split(), "-d", str(tmp_path))

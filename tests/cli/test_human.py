@@ -7,8 +7,12 @@ import io
 import re
 from typing import Any
 
+import pytest
+from rich.console import Console
+from rich.text import Text as Styled
+
 from syncrepl_client import OPERATIONAL, Change, ChangeKind
-from syncrepl_client.cli.human import HumanCallback
+from syncrepl_client.cli.output.human import HumanCallback, Paint
 from tests.unit.changes import ANN, add, change, modify, rename
 
 
@@ -73,3 +77,23 @@ def test_a_delete_and_references() -> None:
         "12:00:00 reference ldap://a/, ldap://b/\n"
         "12:00:00 reference ldap://a/, ldap://b/\n"
     )
+
+
+PIECES = [
+    ("12:00:00 ", "dim"), ("add     ", "bold green"), ("", "bold"),
+    ("cn=Änne \u4e2d,o=[bold]x[/bold] :tada:", "bold"), (" " * 9, ""), ("~ ", "yellow"),
+    ("cn: ", "cyan"), ("https://example.com/ 1234 'x' " * 9, "red"),
+    ("- ", "red"), ("- ", "red"), ("trailing ", "bold magenta"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("system", ["standard", "256", "truecolor", None])
+@pytest.mark.parametrize("no_color", [True, False])
+def test_colours_are_what_rich_makes_of_them(system: Any, no_color: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=system,
+                      no_color=no_color, highlight=False, markup=False, emoji=False)  # fmt: skip
+    paint = Paint(console)
+    for pieces in ([], PIECES, PIECES[::-1], *([each] for each in PIECES)):
+        with console.capture() as captured:
+            console.print(Styled.assemble(*pieces), soft_wrap=True)
+        assert paint(pieces) + "\n" == captured.get()

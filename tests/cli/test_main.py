@@ -52,7 +52,7 @@ def test_what_is_missing_is_named(missing: str) -> None:
 
 def test_the_library_does_without() -> None:
     program = "import sys\nfor name in ('click', 'rich', 'prometheus_client'):\n"
-    program += " sys.modules[name] = None\nimport syncrepl_client, syncrepl_client.text"
+    program += " sys.modules[name] = None\nimport syncrepl_client, syncrepl_client.entries.text"
     assert run_python(program) == (0, "", "")
 
 
@@ -67,10 +67,12 @@ def test_a_fault_of_the_program_says_so() -> None:
 
 CODES: list[tuple[BaseException, Exit]] = [
     (exceptions.ConfigurationError("x"), Exit.USAGE),
-    (exceptions.LDAPUrlConflict("x"), Exit.USAGE),
+    (exceptions.LDAPUrlConflict("x"), Exit.CONFIG),
     (exceptions.StoreLocked("x"), Exit.STORE),
     (exceptions.StorePathError("x"), Exit.STORE),
-    (exceptions.SyncUnsupported("x"), Exit.SERVER),
+    (exceptions.SyncUnsupported("x"), Exit.CONFIG),
+    (ldap.NO_SUCH_OBJECT(), Exit.CONFIG),
+    (ldap.INVALID_CREDENTIALS(), Exit.REFUSED),
     (exceptions.TooManyDeletes("x"), Exit.DELETES),
     (ldap.SERVER_DOWN(), Exit.SERVER),
     (errors.ConnectionFailed("x"), Exit.SERVER),
@@ -90,3 +92,10 @@ def test_errors_are_one_line_without_control_characters() -> None:
     assert line == r"No such object: \x1b[31mred: the nearest entry that exists is dc=x"
     assert errors.one_line(ldap.SERVER_DOWN()) == "SERVER_DOWN"
     assert errors.one_line(exceptions.StoreError("change data_path")) == "change --data"
+
+
+def test_a_password_in_the_arguments() -> None:
+    done = run("watch", "-D", "cn=a", "-w", "secret", "ldap://localhost/dc=x??sub")
+    assert done.code == 2
+    assert "-W asks for it, -y FILE reads it" in done.err
+    assert "secret" not in done.err

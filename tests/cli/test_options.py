@@ -111,11 +111,6 @@ def test_files_for_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_a_directory_stands_for_what_is_in_it(tmp_path: Path) -> None:
-    assert chosen(*SEARCH, "--data", str(tmp_path)).data_path == f"{tmp_path}/"
-    assert chosen(*SEARCH, "--data", f"{tmp_path}/a").data_path == f"{tmp_path}/a"
-
-
 BIND = ("-D", READER)
 BAD: list[tuple[tuple[str, ...], str]] = [
     ((), "Say what to follow"),
@@ -148,7 +143,9 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     ((*SEARCH, "-X", "u:me"), "-X is for SASL"),
     ((*SEARCH, "--cert", __file__), "--cert needs the key"),
     ((*SEARCH, "--key", __file__), "--key needs its certificate"),
-    ((*SEARCH, "--data", "/nowhere/at/all/", "--new"), "--new and --data exclude each other"),
+    ((*SEARCH, "--change-search"), "--change-search is for --data"),
+    (("ladp://h/dc=x",), "ladp:// is not an LDAP URL"),
+    ((*SEARCH, b"(cn=\xff)".decode(errors="surrogateescape")), "no UTF-8"),
     (("--data", "."), "There is no data store yet that knows it"),
     ((*SEARCH, "--new", "--once"), "--new and --once together show nothing"),
     ((*SEARCH, "--exec-retries", "3"), "--exec-retries is for --exec"),

@@ -1,61 +1,282 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One callback that hands on to several."""
+"""``relay`` and ``sinks``: changes go to another system, and what it refuses is dealt with."""
 
 from __future__ import annotations
 
-import io
-from uuid import UUID
+import json
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-from syncrepl_client import Change, ChangeKind, LDIFCallback, Phase, attributes, dn
-from syncrepl_client.cli.relay import Relay
-from syncrepl_client.messages import Attributes
-from syncrepl_client.store import MemoryStore, Origin
-from syncrepl_client.view import Record
-from tests.faults.recorder import Recorder
-from tests.unit.test_ldifcallback import dns
+import pytest
 
-ATTRS: Attributes = {"objectClass": [b"organization"], "o": [b"x"]}
-ADD = Change(ChangeKind.ADD, UUID(int=1), Phase.REFRESH, None, "o=x", None, ATTRS)
+from syncrepl_client.cli.commands.relay import VARIABLE
+from syncrepl_client.testing import Feed
+from tests.cli.commands import Done, run, running
+from tests.servers.missing import needs_httpx
+from tests.servers.receiver import SECRET, Receiver
+from tests.unit.sinks.sinks import change, dn, logging_feed
 
-
-def test_each_hears_of_everything() -> None:
-    ticks: list[int] = []
-    first, second = Recorder(), Recorder()
-    relay = Relay([first, second], lambda: ticks.append(1))
-    relay.dispatch(ADD)
-    relay.refresh_done({"o=x": ATTRS})
-    relay.before_commit()
-    assert first.heard == second.heard
-    assert first.kinds == ["add", "refresh_done", "commit"]
-    assert (relay.heard, ticks) == (1, [1])
+OWN = """\
+import sys
+from syncrepl_client.sinks import Answer, Sink
 
 
-def test_what_is_old_is_passed_over() -> None:
-    recorder = Recorder()
-    relay = Relay([recorder], lambda: None, only_new=True)
-    relay.dispatch(ADD)
-    relay.before_commit()
-    relay.refresh_done({"o=x": ATTRS})
-    relay.before_commit()
-    relay.dispatch(ADD)
-    assert recorder.changes == [("add", "o=x")]
+class Printer(Sink):
+    def deliver(self, messages):
+        return [self.put(message) for message in messages]
+
+    def put(self, message):
+        if b"poison" in message.body:
+            return Answer.refused("no poison")
+        print(message.event.seq, message.body.decode(), flush=True)
+        return Answer.accepted()
 
 
-def test_what_is_rolled_back_is_not_written() -> None:
-    stream, store = io.StringIO(), MemoryStore()
-    store.create()
-    store.begin()
-    store.commit(Origin(url="ldap://localhost/o=x?*?sub"))
-    callback = LDIFCallback(stream)
-    callback.arrange(store)
-    relay = Relay([callback], lambda: None)
-    for turn in range(2):
-        relay.debug("searching with no cookie")
-        store.begin()
-        relay.dispatch(ADD)
-        store.put(Record(bytes(16), dn.key("o=x"), "o=x", attributes.encode(ATTRS)))
-        if turn == 0:
-            store.rollback()
-    relay.before_commit()
-    store.commit()
-    assert dns(stream.getvalue()) == ["o=x"]
+class Other:
+    pass
+
+
+def broken():
+    raise AttributeError("broken")
+"""
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    place = tmp_path / "state"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def feed(state: Path) -> Iterator[Feed]:
+    with logging_feed(state) as feed:
+        yield feed
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    """A module with sinks of one's own; the value for PYTHONPATH."""
+    (tmp_path / "own.py").write_text(OWN)
+    return str(tmp_path)
+
+
+def relay(state: Path, own: str, sink: str = "own:Printer", *arguments: str) -> Done:
+    from tests.cli.commands import ROOT
+
+    path = {"PYTHONPATH": f"{ROOT}:{own}"}
+    base = ["--sink", sink, "--name", "mine", "-d", str(state), "--once"]
+    return run("relay", *base, *arguments, env=path)
+
+
+def sinks(state: Path, *arguments: str) -> Done:
+    return run("sinks", "-d", str(state), *arguments)
+
+
+def sent(done: Done) -> list[int]:
+    return [int(line.split()[0]) for line in done.out.splitlines()]
+
+
+# --- relay
+
+
+def test_a_sink_of_ones_own(feed: Feed, state: Path, own: str) -> None:
+    done = relay(state, own)
+    assert (done.code, done.out, done.err) == (0, "", "")
+    operational = {"entryUUID": ["u"], "description": ["here"]}
+    feed.modify(dn("a"), operational)
+    feed.commit()
+    done = relay(state, own)
+    assert sent(done) == [6]
+    body = json.loads(done.out.partition(" ")[2])
+    assert set(body["data"]["attributes"]) == {"cn", "description"}
+    done = relay(state, own, "own:Printer", "--name", "other", "--from-start", "--operational",
+                 "--source", "urn:x")  # fmt: skip
+    assert sent(done) == [2, 3, 4, 5, 6]
+    assert '"entryUUID"' in done.out
+    assert '"source":"urn:x"' in done.out
+
+
+@needs_httpx
+def test_a_webhook_until_it_is_stopped(feed: Feed, state: Path, tmp_path: Path) -> None:
+    base = ["relay", "--name", "mine", "-d", str(state), "--from-start", "-vv"]
+    with Receiver() as receiver:
+        env = {VARIABLE: SECRET}
+        with running(tmp_path, *base, "--sink", receiver.url, env=env) as command:
+            with receiver.changed:
+                assert receiver.changed.wait_for(lambda: len(receiver.received) == 4, 600)
+                second = run(*base, "--sink", receiver.url, env=env)
+            change(feed, "a:1")
+            with receiver.changed:
+                assert receiver.changed.wait_for(lambda: len(receiver.received) == 5, 600)
+            assert command.stop(signal.SIGTERM) == 0
+            shown = command.out + command.err
+        assert second.code == 2
+        assert "another relay" in second.err
+        assert "passes changes on to the sink 'mine'" in shown
+        assert SECRET not in shown + second.out + second.err
+        assert feed.store.changelog.sinks["mine"].behind == 0
+
+
+@needs_httpx
+def test_a_stop_while_the_server_is_away(feed: Feed, state: Path, tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        url = receiver.url
+    base = ["relay", "--name", "mine", "-d", str(state), "--from-start"]
+    with running(tmp_path, *base, "--sink", url, env={VARIABLE: SECRET}) as command:
+        command.wait_for("sent again", err=True)
+        assert command.stop(signal.SIGTERM) == 0
+    assert feed.store.changelog.sinks["mine"].behind == 4
+
+
+@pytest.mark.parametrize(("sink", "message"), [
+    ("nowhere", "neither an https URL"), ("ftp://h/", "neither an https URL"),
+    ("own:Missing", "Missing"), ("missing:Printer", "missing"), ("own:Other", "no syncrepl_client"),
+    ("own:broken", "broken"),
+])  # fmt: skip
+def test_what_is_no_sink(feed: Feed, state: Path, own: str, sink: str, message: str) -> None:
+    done = relay(state, own, sink)
+    assert done.code == 2
+    assert message in done.err
+    assert list(feed.store.changelog.sinks) == []
+
+
+@needs_httpx
+@pytest.mark.parametrize(("arguments", "env", "message"), [
+    (["--sink", "https://h/"], {}, VARIABLE),
+    (["--sink", "https://h/"], {VARIABLE: "hunter2"}, "whsec_"),
+    (["--sink", "https://u:hunter2@h/"], {VARIABLE: SECRET}, "password"),
+    (["--sink", "own:Printer", "--secret-file", "FILE"], {}, "webhooks"),
+    (["--sink", "https://h/", "--cacert", "FILE"], {VARIABLE: SECRET}, "certificates"),
+    (["--sink", "https://h/", "--name", "a b"], {VARIABLE: SECRET}, "name is"),
+])  # fmt: skip
+def test_wrong_usage(
+    feed: Feed, state: Path, arguments: list[str], env: dict[str, str], message: str
+) -> None:
+    file = state / "file"
+    file.write_text("nothing")
+    arguments = [str(file) if each == "FILE" else each for each in arguments]
+    done = run("relay", "-d", str(state), "--name", "mine", *arguments, env=env)
+    assert done.code == 2
+    assert message in done.err
+    assert "hunter2" not in done.err
+    assert list(feed.store.changelog.sinks) == []
+
+
+def test_no_state_and_no_log(state: Path, own: str) -> None:
+    assert relay(state, own).code == 4
+    with Feed(None, store="sqlite", data_path=f"{state}/") as feed:
+        feed.refresh_done()
+        done = relay(state, own)
+        assert done.code == 2
+        assert "watch --log 30d" in done.err
+        assert sinks(state).code == 2
+
+
+# --- sinks
+
+
+@pytest.fixture
+def parked(feed: Feed, state: Path, own: str) -> Feed:
+    """The sink "mine" has refused change 6, of a, and 7, of b; 8 and 9 wait."""
+    change(feed, "a:poison", "b:poison", "a:good", "b:good")
+    done = relay(state, own, "own:Printer", "--from-start")
+    assert sent(done) == [2, 3, 4, 5]
+    assert done.err.count("is parked: no poison") == 2
+    return feed
+
+
+def test_no_sink(feed: Feed, state: Path) -> None:
+    done = sinks(state)
+    assert (done.code, done.out) == (0, "No sink: start one with the command relay.\n")
+    done = sinks(state, "nobody")
+    assert done.code == 2
+    assert "no sink 'nobody'" in done.err
+
+
+def test_what_is_shown(parked: Feed, state: Path) -> None:
+    parked.store.changelog.sinks.add("far", 7)
+    done = sinks(state)
+    assert done.code == 1
+    far, mine = done.out.splitlines()
+    assert re.fullmatch(
+        r"far   2 changes behind, the first is [\d,]+ s old, no changes parked, position 7", far
+    )
+    assert mine == "mine  up to date, 4 changes parked, position 9"
+    done = sinks(state, "mine")
+    first, *rows = done.out.splitlines()
+    assert first == mine
+    shown = [row.split() for row in rows]
+    assert [(words[0], words[3:]) for words in shown[::2]] == [
+        ("6", ["no", "poison"]),
+        ("7", ["no", "poison"]),
+        ("8", ["waits", "for", "6"]),
+        ("9", ["waits", "for", "7"]),
+    ]
+    assert shown[1::2] == [[dn("a")], [dn("b")]] * 2
+    assert sinks(state, "far").code == 0
+
+
+def test_json(parked: Feed, state: Path) -> None:
+    objects: list[dict[str, Any]] = [
+        json.loads(line) for line in sinks(state, "mine", "--format", "json").out.splitlines()
+    ]
+    sink, *rows = objects
+    assert sink.pop("moved")
+    assert sink == {
+        "kind": "sink", "name": "mine", "position": 9, "behind": 0, "age": None, "parked": 4,
+        "lost": 0,
+    }  # fmt: skip
+    assert [row["seq"] for row in rows] == [6, 7, 8, 9]
+    assert rows[0].pop("time")
+    assert rows[0] == {
+        "kind": "parked", "dn": dn("a"), "sink": "mine", "seq": 6, "released": False,
+        "uuid": "00000000-0000-0000-0000-000000000001", "reason": "no poison",
+    }  # fmt: skip
+
+
+def test_release_and_drop(parked: Feed, state: Path, own: str) -> None:
+    log = parked.store.changelog
+    done = sinks(state, "mine", "--drop", "--change", "6")
+    assert (done.code, done.out) == (0, "Dropped 1 change.\n")
+    done = sinks(state, "mine", "--release", "--entry", dn("A").upper())
+    assert done.out == "Released 1 change: the relay sends them again.\n"
+    assert "released; waits for 6" in sinks(state, "mine").out
+    assert [row.seq for row in log.sinks.parked() if row.released] == [8]
+    assert [row.seq for row in log.sinks.parked()] == [7, 8, 9]
+    done = sinks(state, "mine", "--release", "--entry", str(log.events(6)[0].change.uuid))  # type: ignore[union-attr]
+    assert done.out == "Released 2 changes: the relay sends them again.\n"
+    relay(state, own)
+    assert [row.seq for row in log.sinks.parked()] == [7, 8, 9]  # the old value is poison, too
+    assert sinks(state, "mine", "--drop").out == "Dropped 3 changes.\n"
+    assert sinks(state, "mine", "--release").out.startswith("Released no changes")
+    assert sinks(state).code == 0
+
+
+def test_remove(parked: Feed, state: Path) -> None:
+    assert sinks(state, "mine", "--remove").out == "Removed the sink mine.\n"
+    assert list(parked.store.changelog.sinks) == []
+    assert parked.store.changelog.sinks.parked() == []
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--release"], ["--drop"], ["--remove"], ["mine", "--entry", "cn=a,dc=feed"],
+    ["mine", "--change", "6"], ["mine", "--release", "--change", "6"],
+    ["mine", "--remove", "--entry", "cn=a,dc=feed"], ["mine", "--remove", "--change", "6"],
+    ["mine", "--drop", "--entry", "nonsense"], ["nobody", "--drop"],
+])  # fmt: skip
+def test_wrong_usage_of_sinks(parked: Feed, state: Path, arguments: list[str]) -> None:
+    assert sinks(state, *arguments).code == 2
+    assert len(parked.store.changelog.sinks.parked()) == 4
+
+
+def test_a_parked_change_that_is_lost(parked: Feed, state: Path) -> None:
+    parked.store.connection.execute("DELETE FROM syncrepl_log WHERE seq <= 6")
+    parked.commit()
+    done = sinks(state, "mine", "--format", "json")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [row["dn"] for row in rows[1:3]] == [None, dn("b")]
+    assert "00000000-0000-0000-0000-000000000001" in sinks(state, "mine").out

@@ -11,8 +11,9 @@ from typing import Any
 import ldap
 import pytest
 
-from syncrepl_client.cli.nagios import State, Thresholds, judge, line, span
-from syncrepl_client.standing import Standing
+from syncrepl_client.cli.exits import Exit
+from syncrepl_client.cli.output.nagios import State, Thresholds, judge, line, span
+from syncrepl_client.engine.lag import Lag
 from tests.cli.commands import Done, run, running
 from tests.cli.conftest import PEOPLE
 from tests.cli.states import everything, fill, fingerprint, spoil
@@ -34,7 +35,8 @@ def test_in_step(server: Slapd, tmp_path: Path) -> None:
     assert f"\nentries        {PEOPLE + 4}\n" in done.out
     assert "\nin use         no\n" in done.out
     assert done.out.endswith(f"\nresult         in step with {server.url}\n")
-    assert max(map(len, done.out.splitlines())) <= 80
+    lines = done.out.replace(str(tmp_path), "/var/lib/program").splitlines()
+    assert max(map(len, lines)) <= 80
     assert fingerprint(tmp_path) == before
 
 
@@ -69,22 +71,55 @@ def test_a_program_at_work_may_catch_up(server: Slapd, tmp_path: Path) -> None:
 
 def test_nagios(server: Slapd, tmp_path: Path) -> None:
     fill(server, tmp_path)
-    done = status(tmp_path, "--nagios")
+    done = status(tmp_path, "--nagios", "--idle-ok")
     assert done.code == 0
     assert done.out == (
         f"SYNCREPL OK - in step with {server.url} | lag=0s;60;600;0 entries={PEOPLE + 4};;;0\n"
     )
     spoil(tmp_path, BACK.format("1"))  # a thousand years
-    done = status(tmp_path, "--nagios", "--wait", "0")
+    done = status(tmp_path, "--nagios", "--idle-ok", "--wait", "0")
     assert done.code == 2
     assert done.out.startswith("SYNCREPL CRITICAL - ")
-    done = status(tmp_path, "--nagios", "--wait", "0", "-w", "5", "-c", "1e12")
+    done = status(tmp_path, "--nagios", "--idle-ok", "--wait", "0", "-w", "5", "-c", "1e12")
     assert done.code == 1
     assert ";5;1e+12;0 " in done.out
     spoil(tmp_path, "UPDATE syncrepl_origin SET cookie = NULL")
-    done = status(tmp_path, "--nagios")
+    done = status(tmp_path, "--nagios", "--idle-ok")
     assert (done.code, done.err) == (3, "")
     assert done.out.startswith("SYNCREPL UNKNOWN - can't be told: the store has no cookie")
+
+
+def test_nobody_follows(server: Slapd, tmp_path: Path) -> None:
+    fill(server, tmp_path)
+    done = status(tmp_path, "--nagios")
+    assert done.code == 2
+    assert done.out.startswith("SYNCREPL CRITICAL - nobody follows: no program uses the state; in ")
+    with running(tmp_path, "watch", "-d", str(tmp_path), "--brief") as watch:
+        watch.wait_for("in step")
+        assert status(tmp_path, "--nagios").code == 0
+        watch.process.kill()
+        watch.process.wait()
+    assert status(tmp_path, "--nagios").code == 2
+
+
+def test_the_deletion_guard_stopped_a_refresh(server: Slapd, tmp_path: Path) -> None:
+    fill(server, tmp_path)
+    with server.connected() as connection:
+        for number in range(3):
+            connection.delete_s(person_dn(number))
+    once = ["watch", "--once", "--brief", "-d", str(tmp_path)]
+    assert run(*once, "--max-deletes", "1").code == Exit.DELETES
+    done = status(tmp_path, "--nagios", "--idle-ok", "-w", "1e9", "-c", "1e9")
+    assert done.code == 2
+    said = f"the deletion guard refused to delete 3 of {PEOPLE + 4} entries"
+    assert done.out.startswith(f"SYNCREPL CRITICAL - {said}; ")
+    assert status(tmp_path).code == 1
+    assert f"warning        {said}\n" in status(tmp_path).out
+    assert json.loads(status(tmp_path, "--format", "json").out)["deletes_refused"] == 3
+    assert run(*once, "--max-deletes", "1").code == Exit.DELETES  # once more, and no worse
+    assert run(*once).code == 0
+    assert status(tmp_path, "--nagios", "--idle-ok").code == 0
+    assert json.loads(status(tmp_path, "--format", "json").out)["deletes_refused"] is None
 
 
 def test_a_server_that_was_put_back_in_time(server: Slapd, tmp_path: Path) -> None:
@@ -93,14 +128,14 @@ def test_a_server_that_was_put_back_in_time(server: Slapd, tmp_path: Path) -> No
     done = status(tmp_path)
     assert done.code == 1
     assert "is newer than" in done.out
-    assert status(tmp_path, "--nagios").code == 1
+    assert status(tmp_path, "--nagios", "--idle-ok").code == 1
 
 
 def test_a_base_below_the_suffix(server: Slapd, tmp_path: Path) -> None:
     fill(server, tmp_path, f"{server.url}/ou=people,{SUFFIX}??sub")
     assert status(tmp_path).code == 0
     done = status(tmp_path, everything(server))
-    assert done.code == 2
+    assert done.code == 78
     assert "follows another search" in done.err
 
 
@@ -129,7 +164,7 @@ def test_no_state(tmp_path: Path, more: tuple[str, ...], code: int) -> None:
 def test_nagios_hears_of_a_wrong_command_line(tmp_path: Path, words: list[str]) -> None:
     """Code 2 would be CRITICAL."""
     assert status(tmp_path, *words).code == 2
-    done = status(tmp_path, "--nagios", *words)
+    done = status(tmp_path, "--nagios", "--idle-ok", *words)
     assert (done.code, done.err) == (3, "")
     assert done.out.startswith("SYNCREPL UNKNOWN - ")
     assert done.out.count("\n") == 1
@@ -143,7 +178,7 @@ def test_389_ds(ds389: DS389, tmp_path: Path) -> None:
         for number in range(3):
             value = [str(number).encode()]
             connection.modify_s(SUFFIX, [(ldap.MOD_REPLACE, "description", value)])
-    done = status(tmp_path, "--wait", "0", "--nagios", "-w", "2", "-c", "5")
+    done = status(tmp_path, "--wait", "0", "--nagios", "--idle-ok", "-w", "2", "-c", "5")
     assert done.code == 1
     assert f"3 changes behind {ds389.url} | changes=3;2;5;0 " in done.out
 
@@ -151,7 +186,7 @@ def test_389_ds(ds389: DS389, tmp_path: Path) -> None:
 # --- the line, without a server
 
 LIMITS = Thresholds(10, 20)
-HERE = Standing("ldap://here", "OpenLDAP")
+HERE = Lag("ldap://here", "OpenLDAP")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +203,7 @@ HERE = Standing("ldap://here", "OpenLDAP")
         (HERE._replace(reason="nobody knows"), State.UNKNOWN),
     ],
 )
-def test_judgements(found: Standing, state: State) -> None:
+def test_judgements(found: Lag, state: State) -> None:
     assert judge(found, LIMITS)[0] is state
 
 

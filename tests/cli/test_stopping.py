@@ -15,13 +15,22 @@ from typing import Any, Callable
 
 import pytest
 
-from tests.cli.commands import COMMAND, environment, run, running, terminal
+from tests.cli.commands import COMMAND, environment, run, run_python, running, terminal
 from tests.cli.conftest import PEOPLE
+from tests.cli.states import FILE, wait_until_kept
 from tests.cli.test_watch import change_all, events, url
+from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
 from tests.servers.people import people_ldif, person_dn
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+def test_nothing_is_ignored_that_was_not_asked_for() -> None:
+    """However the tests themselves were started: with nohup, or by a script."""
+    program = f"import signal; print(*map(signal.getsignal, {[*map(int, SIGNALS)]}))"
+    default = f"{signal.default_int_handler} {signal.SIG_DFL} {signal.SIG_DFL}"
+    assert run_python(program).out == f"{default}\n"
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -33,7 +42,7 @@ def test_a_signal_ends_it_and_what_was_told_is_kept(
         command.wait_for("in step")
         change_all(server)
         command.wait_for(f"add     {person_dn(100)}")
-        time.sleep(0.3)  # until that is committed
+        wait_until_kept(Path(f"{state}{FILE}"), person_dn(100))
         assert command.stop(number) == 0
         assert command.err == ""
     again = run("watch", "--once", "--data", state)
@@ -53,7 +62,7 @@ def test_nohup_is_respected(server: Slapd, tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(HANGS_SECONDS) == 0
     finally:
         process.kill()
         process.wait()
@@ -82,7 +91,7 @@ def test_ctrl_c_on_a_terminal(server: Slapd) -> None:
     with terminal() as tty, tty.running("watch", url(server)) as process:
         tty.wait_for("in step")
         tty.type("\x03")
-        assert process.wait(30) == 0
+        assert process.wait(HANGS_SECONDS) == 0
         tty.read()
     assert b"Traceback" not in tty.shown
 
@@ -95,7 +104,7 @@ def head(server: Slapd, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANGS_SECONDS,
     )
 
 
@@ -143,13 +152,13 @@ def filled(pipe: int) -> bool:
 def test_a_second_signal_ends_it_at_once() -> None:
     program = """\
 import time
-from syncrepl_client.cli.stopping import Stopping
+from syncrepl_client.cli.signals import Signals
 
 class Stuck:
     def please_stop(self):
         print("stopping", flush=True)
 
-with Stopping() as stopping:
+with Signals() as stopping:
     stopping.client = Stuck()
     print("begun", flush=True)
     while True:
@@ -162,13 +171,15 @@ with Stopping() as stopping:
         process.send_signal(signal.SIGTERM)
         assert process.stdout.readline() == "stopping\n"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 130
+        assert process.wait(HANGS_SECONDS) == 130
 
 
 def test_streams_that_are_closed(server: Slapd) -> None:
     for closed in (">&-", "2>&-", ">&- 2>&-"):
         shell = ["bash", "-c", f'"$@" {closed}', "bash", *COMMAND, "watch", "--once", url(server)]
-        done = subprocess.run(shell, env=environment(), capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            shell, env=environment(), capture_output=True, text=True, timeout=HANGS_SECONDS
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
 

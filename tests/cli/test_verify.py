@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import ldap
 import pytest
@@ -20,8 +21,9 @@ from tests.cli.commands import Done, run, running
 from tests.cli.conftest import PEOPLE
 from tests.cli.states import everything, fill, fingerprint, spoil
 from tests.cli.test_watch import change_all, events
+from tests.patience import HANGS_SECONDS
 from tests.servers import DS389, Slapd
-from tests.servers.people import SUFFIX, people_entries, person_dn
+from tests.servers.people import SUFFIX, people_entries, people_ldif, person_dn
 
 STALE = (
     "UPDATE syncrepl_entry SET attrs = CAST(replace(attrs, 'title', 'tit1e') AS BLOB) "
@@ -84,10 +86,43 @@ def test_what_the_program_missed(server: Slapd, tmp_path: Path) -> None:
     assert {each["kind"]: each["dn"] for each in differences} == {
         "missing": person_dn(3), "different": person_dn(4),
     }  # fmt: skip
-    assert summary["differences"] == 2
+    assert (summary["differences"], summary["lasting"]) == (2, 0)
+    assert not any(each["lasting"] for each in differences)
     assert summary["pending"] == 4
     assert summary["afresh"] is None
     assert len(members(tmp_path, "--limit", "1")) == 2
+
+
+def test_what_no_reconcile_removes(run_server: Callable[..., Any], tmp_path: Path) -> None:
+    """The overlay valsort sorts, and strips weights, in ordinary searches alone."""
+    sorts = f"overlay valsort\nvalsort-attr description ou=people,{SUFFIX} weighted"
+    server = run_server(
+        Slapd,
+        sessionlog=10,
+        ldif=people_ldif(3),
+        extra_config="moduleload valsort",
+        extra_database=sorts,
+    )
+    weighted = [(ldap.MOD_REPLACE, "description", [b"{2}b", b"{1}a"])]
+    with server.connected() as connection:
+        connection.modify_s(person_dn(1), weighted)
+    fill(server, tmp_path)
+    done = verify(tmp_path)
+    assert done.code == 1
+    assert f"different  {person_dn(1)}\n           description\n" in done.out
+    told = " ".join(done.out.split())
+    assert "They stay after a refresh of all entries, so reconcile does not help" in told
+    assert "To have the program hear of them" not in told
+
+    spoil(tmp_path, GONE.format("u0000002"))
+    told = " ".join(verify(tmp_path).out.split())
+    assert "1 stays after a refresh of all entries" in told
+    assert "To have the program hear of them: syncrepl-client reconcile" in told
+    *differences, summary = members(tmp_path)
+    assert {each["dn"]: each["lasting"] for each in differences} == {
+        person_dn(1): True, person_dn(2): False,
+    }  # fmt: skip
+    assert summary["lasting"] == 1
 
 
 def test_reconcile_has_the_program_find_it(server: Slapd, tmp_path: Path) -> None:
@@ -108,6 +143,26 @@ def test_reconcile_has_the_program_find_it(server: Slapd, tmp_path: Path) -> Non
     found = events(run("watch", "--once", "--brief", "-d", str(tmp_path)).out)
     assert found[:-1] == [f"add     {person_dn(3)}", f"modify  {person_dn(4)}"]
     assert verify(tmp_path).out.startswith("Nothing differs")
+
+
+def test_the_server_was_restored_from_a_backup(server: Slapd, tmp_path: Path) -> None:
+    """The reason is the server's, though there is no cookie in the copy any more."""
+    state, backup = tmp_path / "state", tmp_path / "backup"
+    state.mkdir()
+    server.stop()
+    shutil.copytree(server.directory / "data", backup)
+    server.start()
+    change_all(server)
+    fill(server, state)
+    server.stop()
+    shutil.rmtree(server.directory / "data")
+    shutil.copytree(backup, server.directory / "data")
+    server.start()
+    told = " ".join(verify(state).out.split())
+    assert "The search began without a cookie: the server lacks changes of the store" in told
+    assert "it knows the changes of server ID 000 up to" in told
+    assert "the state has no cookie" not in told
+    assert "restored from a backup" in members(state)[-1]["afresh"]
 
 
 def test_a_program_is_at_work(server: Slapd, tmp_path: Path) -> None:
@@ -131,7 +186,7 @@ def test_a_program_is_at_work(server: Slapd, tmp_path: Path) -> None:
 def test_another_search(server: Slapd, tmp_path: Path) -> None:
     fill(server, tmp_path)
     done = verify(tmp_path, f"{server.url}/ou=people,{SUFFIX}??sub")
-    assert done.code == 2
+    assert done.code == 78
     assert "follows another search" in done.err
 
 
@@ -151,7 +206,7 @@ def test_a_signal_leaves_no_copy(server: Slapd, tmp_path: Path, number: signal.S
     try:
         environment = {"TMPDIR": str(temporary)}
         with running(tmp_path, "verify", "-d", str(state), env=environment) as command:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + HANGS_SECONDS
             while not list(temporary.glob("*/syncrepl.sqlite3")) and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert list(temporary.glob("*/syncrepl.sqlite3"))

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import ldap
 import ldif
+import pytest
 
 from tests.cli.commands import COMMAND, Running, environment, run, running
 from tests.cli.conftest import PEOPLE
-from tests.servers import Slapd
+from tests.servers import DS389, Slapd
 from tests.servers.people import SUFFIX, person, person_dn
 
 WHO = "(uid=*)"
@@ -35,7 +36,7 @@ def change_all(server: Slapd) -> None:
 
 def events(out: str) -> list[str]:
     """The first lines of what is told, without the time."""
-    return [line[9:] for line in out.splitlines() if re.match(r"\d\d:\d\d:\d\d ", line)]
+    return re.findall(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (.*)$", out, re.MULTILINE)
 
 
 def test_once_shows_every_entry(server: Slapd) -> None:
@@ -115,7 +116,7 @@ def test_what_is_kept_is_not_told_again(server: Slapd, tmp_path: Path) -> None:
     assert (done.code, done.out) == (3, "")
     assert "error: ldap://127.0.0.1:1: Can't contact LDAP server" in done.err
     done = run("watch", "--once", "--data", str(state), url(server, "mail"))
-    assert done.code == 2
+    assert done.code == 78
     assert "the store follows another search: attributes" in done.err
     assert "ldap_url" not in done.err
 
@@ -299,7 +300,7 @@ def test_a_url_without_a_scope_is_warned_of(server: Slapd) -> None:
 
 def test_a_base_that_is_not_there(server: Slapd) -> None:
     done = run("watch", "--once", f"{server.url}/dc=nowhere??sub")
-    assert (done.code, done.out) == (3, "")
+    assert (done.code, done.out) == (78, "")
     assert done.err == (
         f"syncrepl-client: error: {server.url}: No such object: is the base dc=nowhere there?\n"
     )
@@ -331,3 +332,20 @@ def test_an_encoding_that_lacks_a_character(server: Slapd) -> None:
     done = run("watch", "--once", url(server), env={"PYTHONIOENCODING": "ascii"})
     assert done.code == 0
     assert r"description: \xe4\u20ac" in done.out
+
+
+@pytest.mark.parametrize("trust", [True, False])
+def test_what_389_ds_sends_against_its_access_rules(
+    trust: bool, ds389: DS389, tmp_path: Path
+) -> None:
+    ds389.reset()
+    where = f"{ds389.url}/{SUFFIX}??sub?(objectClass=*)"
+    options = ["--format", "json", *(["--trust-persist"] if trust else [])]
+    with running(tmp_path, "watch", *options, where) as command:
+        command.wait_for(f"ou=groups,{SUFFIX}")
+        with ds389.connected() as connection:
+            attrs = {**person(1), "userPassword": [b"not for anybody"]}
+            connection.add_s(person_dn(1), list(attrs.items()))
+        command.wait_for(person_dn(1))
+        assert command.stop() == 0
+    assert ("userPassword" in command.out) is trust

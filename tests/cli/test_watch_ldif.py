@@ -13,8 +13,9 @@ from typing import Any, Callable
 import ldap
 import pytest
 
-from tests.cli.commands import COMMAND, SECONDS, environment
+from tests.cli.commands import COMMAND, environment
 from tests.live.test_ldif import PEOPLE, Pair, add_person, add_unit, dict_of, everything
+from tests.patience import HANGS_SECONDS
 from tests.servers.people import SUFFIX
 
 
@@ -37,8 +38,8 @@ def pipe(pair: Pair, state: Path) -> Iterator[None]:
     try:
         yield
         watch.terminate()
-        errors = apply.communicate(timeout=SECONDS)[1]
-        assert (watch.wait(SECONDS), apply.returncode, errors) == (0, 0, "")
+        errors = apply.communicate(timeout=HANGS_SECONDS)[1]
+        assert (watch.wait(HANGS_SECONDS), apply.returncode, errors) == (0, 0, "")
     finally:
         for process in (watch, apply):
             process.kill()
@@ -46,7 +47,7 @@ def pipe(pair: Pair, state: Path) -> Iterator[None]:
 
 
 def wait_until_equal(pair: Pair) -> None:
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + HANGS_SECONDS
     while dict_of(pair.target, "*") != dict_of(pair.source, "*"):
         if time.monotonic() > deadline:
             pair.equal()

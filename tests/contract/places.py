@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Callable
 
-from syncrepl_client import attributes, dn
+from syncrepl_client.entries import attributes, dn
+from syncrepl_client.protocol.view import Record
 from syncrepl_client.store import MemoryStore, Origin, Store, open_store
-from syncrepl_client.view import Record
 
 KINDS = ("sqlite", "shelve", "memory")
 FILE_KINDS = ("sqlite", "shelve")
@@ -87,7 +87,9 @@ def reference(number: int) -> Record:
 
 def origin(cookie: bytes | None) -> Origin:
     url = "ldap://h/dc=x??sub?(objectClass=*)"
-    return Origin(cookie, "other", url, "dn:cn=é,dc=x", "20261123", 1763935225.1234567)
+    return Origin(
+        cookie, "other", url, "dn:cn=é,dc=x", "20261123", 1763935225.1234567, "{}", "1 of 2"
+    )
 
 
 def fill(store: Store, *records: Record, cookie: bytes | None = None) -> None:
@@ -112,8 +114,8 @@ def in_savepoint(store: Store, *acts: Callable[[], object], refuse: bool = True)
 
 def consistent(store: Store) -> None:
     """See that whatever way an entry is looked up by, it is the same one."""
-    store.named.clear()
-    every = sorted(store.named.leavers(unnamed=True), key=lambda each: each.key)
+    store.seen.clear()
+    every = sorted(store.seen.to_delete(unseen=True), key=lambda each: each.key)
     live = [each for each in every if dn.is_live(each.key)]
     assert list(store.live()) == live
     assert len(store) == len(live)

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Callable
 
 import pytest
 
+from syncrepl_client.entries import dn
 from syncrepl_client.exceptions import (
     StoreError,
     StoreInvalid,
@@ -26,13 +27,17 @@ from syncrepl_client.exceptions import (
     StorePathError,
     StoreVersionError,
 )
-from syncrepl_client.store import Origin, SQLiteStore, Store, named, schema
-from syncrepl_client.store import sqlite as sqlite_module
+from syncrepl_client.formats.arrangement import Arrangement
+from syncrepl_client.formats.ldifstate import open_state
+from syncrepl_client.protocol.view import Record
+from syncrepl_client.store import Origin, SQLiteStore, Store, read_store
 from syncrepl_client.store.base import FORMAT_VERSION
-from syncrepl_client.store.database import Database
-from syncrepl_client.store.journal import NO_BASE, Journal, journal_path
-from syncrepl_client.store.journal import header as journal_header
-from syncrepl_client.store.journal import record as journal_record
+from syncrepl_client.store.shelve.journal import NO_BASE, Journal, journal_path
+from syncrepl_client.store.shelve.journal import header as journal_header
+from syncrepl_client.store.shelve.journal import record as journal_record
+from syncrepl_client.store.sqlite import schema, seen
+from syncrepl_client.store.sqlite import store as sqlite_module
+from syncrepl_client.store.sqlite.database import Database
 from tests.contract.places import (
     FILE_KINDS,
     Place,
@@ -44,6 +49,7 @@ from tests.contract.places import (
     in_savepoint,
     origin,
     record,
+    reference,
     shelf_format_1,
     uid,
 )
@@ -93,7 +99,7 @@ def test_killed_while_a_store_is_made(
     execute = Database.execute
 
     def killing(self: Database, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        if sql == named.SCRATCH[0]:
+        if sql == seen.SCRATCH[0]:
             die()
         cursor = execute(self, sql, values)
         if sql.startswith(last):
@@ -364,7 +370,7 @@ PRAGMA application_id = 1397902403;
 PRAGMA user_version = 1;
 COMMIT;
 """
-ORIGIN_1 = origin(b"c")._replace(identity=None, epoch=None, reconciled=None)
+ORIGIN_1 = origin(b"c")._replace(identity=None, epoch=None, reconciled=None, known=None, tally=None)
 
 
 def sqlite_format_1(path: Path) -> None:
@@ -375,6 +381,51 @@ def sqlite_format_1(path: Path) -> None:
         connection.executemany(
             "INSERT INTO syncrepl_entry (uuid, key, dn, attrs) VALUES (?, ?, ?, ?)", TREE
         )
+
+
+def sqlite_format(version: int, path: Path, records: Iterable[Record], kept: Origin) -> None:
+    """Write a store as it was written before format 5."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(SQLITE_FORMAT_1)
+        for each in range(1, version):
+            for statement in schema.MIGRATION[each]:
+                connection.execute(statement)
+        connection.execute(
+            "UPDATE syncrepl_origin SET cookie = ?, dialect = ?, url = ?, identity = ?, epoch = ?, "
+            "reconciled = ?",
+            kept[:6],
+        )
+        connection.executemany(
+            "INSERT INTO syncrepl_entry (uuid, key, dn, attrs) VALUES (?, ?, ?, ?)", records
+        )
+
+
+OLD_ORIGIN = origin(b"1")._replace(known=None, tally=None)
+
+
+def put_format(version: int, place: Place, *records: Record) -> None:
+    """Leave a store of that format there, 2 at least, closed."""
+    if place.kind == "sqlite":
+        sqlite_format(version, place.path, records, OLD_ORIGIN)
+        return
+    store = place.create(*records)
+    store.begin()
+    store.commit(OLD_ORIGIN)
+    store.close()
+    path = Path(journal_path(str(place.path)))
+    content = path.read_bytes()
+    assert content.startswith(journal_header(NO_BASE))
+    path.write_bytes(journal_header(NO_BASE, version) + content[len(journal_header(NO_BASE)) :])
+
+
+def version_of(place: Place) -> int:
+    if place.kind == "sqlite":
+        with closing(sqlite3.connect(place.path)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            return int(version)
+    kept = Journal(journal_path(str(place.path)))
+    kept.close()
+    return kept.version
 
 
 def put_format_1(place: Place) -> None:
@@ -408,7 +459,7 @@ def test_what_sqlite_rolled_back_by_itself_is_not_written_later(sqlite_place: Pl
     store.begin()
     store.put(record(1, "cn=b"))
     store.put(record(2, "cn=c"))
-    store.named.placed(uid(1))
+    store.seen.mark_placed(uid(1))
     store.connection.execute("ROLLBACK")
     store.rollback()
     assert list(store.items()) == ["cn=a"]
@@ -416,7 +467,7 @@ def test_what_sqlite_rolled_back_by_itself_is_not_written_later(sqlite_place: Pl
     store.put(record(3, "cn=d"))
     store.commit(origin(b"c"))
     assert list(store.items()) == ["cn=a", "cn=d"]
-    assert not store.named.is_placed(uid(1))
+    assert not store.seen.is_placed(uid(1))
     consistent(store)
 
 
@@ -428,14 +479,14 @@ def test_a_callback_rolls_back_to_a_savepoint_of_its_own(sqlite_place: Place) ->
     store.put(record(1, "cn=c"))
     store.put(record(2, "cn=a"))
     store.put(record(3, "cn=b"))
-    store.lent = True
+    store.in_callback = True
     store.connection.execute("SAVEPOINT mine")
     expected = ["cn=a", "cn=b", "cn=c"]
     assert list(store.items()) == expected
     assert len(store) == 3
     assert [store.get(uid(number)) is None for number in range(1, 3000)].count(False) == 3
     store.connection.execute("ROLLBACK TO mine")
-    store.lent = False
+    store.in_callback = False
     assert list(store.items()) == expected
     store.put(record(4, "cn=d"))
     store.commit(origin(b"c"))
@@ -446,27 +497,12 @@ def test_a_callback_rolls_back_to_a_savepoint_of_its_own(sqlite_place: Place) ->
 def test_format_2_is_migrated(file_place: Place) -> None:
     """It knew attributes with their lengths only, and could not read what is written now."""
     entry = record(1)._replace(attrs=b'{"cn":[1,2]}\nabb')
-    fill(file_place.create(), entry, cookie=b"1")
-    file_place.close()
-    if file_place.kind == "sqlite":
-        with closing(sqlite3.connect(file_place.path)) as connection:
-            connection.execute("PRAGMA user_version = 2")
-    else:
-        path = Path(journal_path(str(file_place.path)))
-        content = path.read_bytes()
-        assert content.startswith(journal_header(NO_BASE))
-        path.write_bytes(journal_header(NO_BASE, 2) + content[len(journal_header(NO_BASE)) :])
+    put_format(2, file_place, entry)
     store = file_place.open()
     assert store.items()[entry.dn] == {"cn": [b"a", b"bb"]}
     fill(store, record(2), cookie=b"2")
     store.close()
-    if file_place.kind == "sqlite":
-        with closing(sqlite3.connect(file_place.path)) as connection:
-            assert connection.execute("PRAGMA user_version").fetchone() == (3,)
-    else:
-        kept = Journal(str(path))
-        kept.close()
-        assert kept.version == 3
+    assert version_of(file_place) == FORMAT_VERSION
     store = file_place.open()
     assert store.origin == origin(b"2")
     assert len(store) == 2
@@ -489,20 +525,116 @@ def test_a_migrated_file_has_the_schema_of_a_new_one(sqlite_place: Place, tmp_pa
     new = Place("sqlite", tmp_path / "new")
     found = columns(new)
     assert columns(sqlite_place) == found
-    assert tuple(column[1] for column in found[1][1:]) == Origin._fields
+    assert tuple(column[1] for column in found[1][1:]) == (*Origin._fields, "namesakes")
 
 
-@pytest.mark.parametrize("statements", range(11))
+def keyed(old: bytes, each: Record) -> Record:
+    """That entry, with the key that a format before 5 gave to it."""
+    return each._replace(key=old)
+
+
+OLD_KEYS = [
+    record(1, "dc=x"),
+    keyed(b"dc=x\0ou=strasse\0", record(2, "ou=Straße,dc=x")),
+    keyed(b"dc=x\0ou=strasse\0cn=a b\0", record(3, "cn=a\N{NO-BREAK SPACE}b,ou=Straße,dc=x")),
+    keyed(b"dc=x\0labeleduri=http://h/a\0", record(4, "labeledURI=http://h/A,dc=x")),
+    keyed(b"dc=x\0cn=i\0", record(5, "cn=\\20i,dc=x")),
+    # Each has the key that the other is to have.
+    keyed(dn.key("cn=7,dc=x"), record(6)),
+    keyed(dn.key("cn=6,dc=x"), record(7)),
+    keyed(
+        dn.displaced(uid(2), b"cn=\xcf\x83\0cn=ss\0", uid(8)),
+        record(8, "cn=ß,cn=ς,ou=Straße,dc=x"),
+    ),
+    reference(9),
+    keyed(b"no dn\0", record(10)._replace(dn="no DN")),
+]
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_keys_of_older_formats_are_made_anew(file_place: Place, version: int) -> None:
+    put_format(version, file_place, *OLD_KEYS)
+    expected = {each.uuid: each._replace(key=dn.key(each.dn)) for each in OLD_KEYS[:7]}
+    expected[uid(8)] = OLD_KEYS[7]._replace(
+        key=dn.displaced(uid(2), "cn=ς\0cn=ß\0".encode(), uid(8))
+    )
+    expected.update({each.uuid: each for each in OLD_KEYS[8:]})
+    for _ in range(2):
+        store = file_place.open()
+        assert {number: store.get(number) for number in expected} == expected
+        assert store.origin == OLD_ORIGIN
+        assert store.trusted
+        assert not store.namesakes
+        consistent(store)
+        store.close()
+        assert version_of(file_place) == FORMAT_VERSION
+
+
+def test_an_older_format_is_read_by_dn_as_it_is(sqlite_place: Place) -> None:
+    put_format(4, sqlite_place, *OLD_KEYS[:8])
+    before = sqlite_place.path.read_bytes()
+    with read_store(sqlite_place.prefix) as reader:
+        items = reader.items()
+        assert len(items) == 7
+        assert items["OU=Straße,DC=x"] == items["cn=7,dc=x"] == {}
+        assert "ou=Strasse,dc=x" not in items
+    assert sqlite_place.path.read_bytes() == before
+
+
+def test_what_is_held_back_keeps_its_entry(sqlite_place: Place) -> None:
+    put_format(3, sqlite_place, *OLD_KEYS[:8])
+    with closing(sqlite3.connect(sqlite_place.path)) as connection, connection:
+        connection.execute(
+            "CREATE TABLE syncrepl_held_back (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID"
+        )
+        held = [(OLD_KEYS[number].key,) for number in (1, 2, 6)] + [(b"nobody\0",)]
+        connection.executemany("INSERT INTO syncrepl_held_back VALUES (?)", held)
+    for _ in range(2):
+        store = sqlite_place.open()
+        state = open_state(store)
+        Arrangement(store, state, b"dc=x\0")
+        expected = {(dn.key(OLD_KEYS[number].dn), uid(number + 1)) for number in (1, 2, 6)}
+        assert set(state.held()) == expected
+        store.close()
+
+
+@pytest.mark.parametrize("step", ["append", "replace"])
+@pytest.mark.parametrize("done", [False, True])
+def test_killed_while_keys_are_made_anew(
+    tmp_path: Path, step: str, done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a shelf: before or after the commit of the keys, or of the version."""
+    place = Place("shelve", tmp_path)
+    put_format(3, place, *OLD_KEYS)
+    original = getattr(Journal, step)
+
+    def dying(*args: Any) -> None:
+        if done:
+            original(*args)
+        die()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, step, dying)
+        assert in_child(lambda: place.open().close()) == -signal.SIGKILL
+    store = place.open()
+    assert store.items()["ou=Straße,dc=x"] == {}
+    assert len(store) == 8
+    consistent(store)
+    place.close()
+    assert version_of(place) == FORMAT_VERSION
+
+
+@pytest.mark.parametrize("statements", range(22))
 def test_killed_in_the_middle_of_a_migration(
     sqlite_place: Place, statements: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it was cut short before, it is format 1 or 3, and is opened again."""
+    """Whatever it was cut short before, it is format 1 or 5, and is opened again."""
     sqlite_format_1(sqlite_place.path)
     execute, left = Database.execute, [statements]
 
     def dying(store: Database, sql: str, values: Any = ()) -> sqlite3.Cursor:
         writes = sql.lstrip().startswith(
-            ("BEGIN", "ALTER", "PRAGMA user_version = ", "COMMIT", "CREATE")
+            ("BEGIN", "ALTER", "PRAGMA user_version = ", "COMMIT", "CREATE", "UPDATE", "DROP")
         )
         left[0] -= writes
         if writes and left[0] < 0:
@@ -512,11 +644,11 @@ def test_killed_in_the_middle_of_a_migration(
     monkeypatch.setattr(Database, "execute", dying)
     status = in_child(lambda: sqlite_place.open().close())
     monkeypatch.undo()
-    assert status == (-signal.SIGKILL if statements < 9 else 0)
+    assert status == (-signal.SIGKILL if statements < 21 else 0)
     with closing(sqlite3.connect(sqlite_place.path)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         width = len(connection.execute("SELECT * FROM syncrepl_origin").fetchone())
-    assert (version, width) == ((1, 4) if statements < 7 else (3, 7))
+    assert (version, width) == ((1, 4) if statements < 19 else (5, 10))
     store = sqlite_place.open()
     assert store.origin == ORIGIN_1
     consistent(store)

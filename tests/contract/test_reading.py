@@ -13,13 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from syncrepl_client.attributes import decode
-from syncrepl_client.exceptions import (
-    StoreError,
-    StoreInvalid,
-    StorePathError,
-    StoreVersionError,
-)
+from syncrepl_client.entries.attributes import decode
+from syncrepl_client.exceptions import StoreError, StoreInvalid, StorePathError, StoreVersionError
 from syncrepl_client.store import SQLiteStore, StoreReader, read_store
 from tests.contract.places import Place, displaced, fill, record
 from tests.contract.test_files import ORIGIN_1, TREE, sqlite_format_1
@@ -94,7 +89,7 @@ def test_a_store_whose_client_was_killed(tmp_path: Path) -> None:
     before = (tmp_path / "syncrepl.sqlite3").read_bytes()
     with read_store(prefix) as reader:
         assert names(reader) == ["cn=kept,dc=x"]
-        assert reader.in_use
+        assert not reader.in_use
     assert (tmp_path / "syncrepl.sqlite3").read_bytes() == before
     SQLiteStore(str(tmp_path / "syncrepl.sqlite3")).close()
 

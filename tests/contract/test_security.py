@@ -13,7 +13,7 @@ from typing import Any, Callable
 import pytest
 
 from syncrepl_client.exceptions import StoreError, StoreInvalid, StorePathError
-from syncrepl_client.store import Store
+from syncrepl_client.store import Store, read_store
 from tests.contract.places import Place, consistent, fill, record, uid
 
 TREE = [record(1, "dc=x"), record(2, "ou=a,dc=x"), record(3, "cn=b,ou=a,dc=x")]
@@ -177,7 +177,7 @@ CELLS: list[tuple[str, str, str, Callable[[Store], Any]]] = [
             ("attrs", "'text'"), ("attrs", "17"), ("dn", "CAST(x'ff' AS TEXT)"),
         )
         for read in (
-            lambda store: list(store.named.leavers(unnamed=True)),
+            lambda store: list(store.seen.to_delete(unseen=True)),
             lambda store: [list(store.live()), list(store.below(b"")), store.get(uid(3)),
                            store.at(TREE[2].key)],
         )
@@ -205,3 +205,85 @@ def test_a_cell_of_another_type(
     store = sqlite_place.open()
     with pytest.raises(StoreInvalid, match="damaged"):
         read(store)
+
+
+# --- whose files they are
+
+
+def files_of(place: Place) -> list[Path]:
+    """The files of a closed store."""
+    return [path for path in place.directory.iterdir() if path.stat().st_size]
+
+
+def risks(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if vars(each).get("event") == "risk"]
+
+
+def test_files_with_another_name_are_refused(file_place: Place) -> None:
+    """Whoever has the other name may write there; and SQLite would not find its own beside it."""
+    file_place.make(*TREE)
+    for path in files_of(file_place):
+        other = file_place.directory / "other"
+        os.link(path, other)
+        before = file_place.files()
+        with pytest.raises(StorePathError, match="hard links"):
+            file_place.open()
+        assert file_place.files() == before
+        other.unlink()
+    file_place.open().close()
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o606, 0o620, 0o666])
+def test_files_that_others_may_read_or_write_are_warned_of(
+    file_place: Place, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    file_place.make(*TREE)
+    assert risks(caplog) == []
+    for path in files_of(file_place):
+        path.chmod(mode)
+    with closing(file_place.open()) as store:
+        consistent(store)
+    assert risks(caplog)
+    assert f"by others than its owner (mode {mode:04o}): chmod 600" in risks(caplog)[0]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files_of(file_place)} == {mode}
+
+
+def test_files_of_another_user_are_warned_of(
+    file_place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file_place.make(*TREE)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    file_place.open().close()
+    assert f"belongs to another user (UID {os.getuid()})" in risks(caplog)[0]
+
+
+# --- texts of the schema
+
+
+@pytest.mark.parametrize(
+    ("text", "damaged"),
+    [
+        (b"CREATE TABLE syncrepl_entry", b"CREATE T\xffBLE syncrepl_entry"),
+        (b"CREATE TABLE syncrepl_origin", b"CREATE TABLE syncrepl_\xc3rigin"),
+        (b"NOT NULL UNIQUE", b"NOT NULL UN\xffQUE"),
+        (b"identity TEXT", b"ident\xffty TEXT"),
+        (b"dialect TEXT", b"dialect T\xc3XT"),
+        (b"id INTEGER PRIMARY", b"\xffd INTEGER PRIMARY"),
+        (b"tablesyncrepl_origin", b"tabl\xffsyncrepl_origin"),
+        (b"sqlite_autoindex_syncrepl_entry_1", b"sqlite_autoindex_syncrepl_\xffntry_1"),
+        (b"CHECK (only = 1)", b"CHECK (on\xffy = 1)"),
+    ],
+)
+def test_a_text_of_the_schema_that_is_damaged(
+    sqlite_place: Place, text: bytes, damaged: bytes
+) -> None:
+    sqlite_place.make(*TREE)
+    content = sqlite_place.path.read_bytes()
+    assert text in content
+    sqlite_place.path.write_bytes(content.replace(text, damaged, 1))
+    before = sqlite_place.path.read_bytes()
+    with pytest.raises(StoreInvalid):
+        sqlite_place.open()
+    with pytest.raises(StoreInvalid):
+        read_store(sqlite_place.prefix)
+    assert sqlite_place.path.read_bytes() == before

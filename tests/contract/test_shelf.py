@@ -21,8 +21,9 @@ from typing import Any, Callable
 import pytest
 
 from syncrepl_client.exceptions import StoreError, StoreInvalid
-from syncrepl_client.store import Store, dbmfile, journal
-from syncrepl_client.view import Record
+from syncrepl_client.protocol.view import Record
+from syncrepl_client.store import Store
+from syncrepl_client.store.shelve import dbmfile, journal
 from tests.contract.places import (
     Place,
     consistent,
@@ -418,7 +419,8 @@ def test_a_link_where_a_checkpoint_goes(
 
 
 def test_a_shelf_of_format_1_is_taken_over(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = origin(b"c")._replace(identity=None, epoch=None, reconciled=None)
+    later = ("identity", "epoch", "reconciled", "known", "tally")
+    kept = origin(b"c")._replace(**dict.fromkeys(later))
     shelf_format_1(place.path, TREE, kept)
     for _ in range(2):
         store = place.open()
@@ -473,7 +475,7 @@ def test_a_torn_shelf_of_format_1_is_not_trusted_until_a_cookie_is_committed(
         (b"e" + uid(23), b"\0\0\0\0\0\0\0\1\xff", lambda store: store.get(uid(23))),
         (b"e" + uid(23), b"\0\0\0\3\0\0\0\1dc", lambda store: store.get(uid(23))),
         (b"e" + uid(23), b"\0", lambda store: store.get(uid(23))),
-        (b"e" + b"short", b"\0" * 8, lambda store: list(store.named.leavers(unnamed=True))),
+        (b"e" + b"short", b"\0" * 8, lambda store: list(store.seen.to_delete(unseen=True))),
     ],
 )
 def test_a_damaged_shelf(

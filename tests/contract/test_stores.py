@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from syncrepl_client import dn
+from syncrepl_client.entries import dn
 from syncrepl_client.exceptions import ConfigurationError, StoreError
-from syncrepl_client.store import MemoryStore, Origin, Store, ahead, open_store
-from syncrepl_client.view import Record
+from syncrepl_client.protocol.view import Record
+from syncrepl_client.store import MemoryStore, Origin, Store, open_store
+from syncrepl_client.store.sqlite import cache
 from tests.contract.places import (
     KINDS,
     Place,
@@ -63,11 +64,12 @@ READS: list[Callable[[Store], Any]] = [
     lambda store: len(store),
     lambda store: list(store.live()),
     lambda store: list(store.items()),
-    lambda store: list(store.named.leavers(unnamed=True)),
+    lambda store: list(store.seen.to_delete(unseen=True)),
 ]
 WRITES: list[Callable[[Store], Any]] = [
     lambda store: store.put(record(1)),
     lambda store: store.remove(uid(1)),
+    lambda store: store.tell_apart(b"cn=1\0"),
 ]
 
 
@@ -353,17 +355,17 @@ def use_everything(store: Store) -> None:
     store.put(displaced(4, "cn=4"))
     store.remove(uid(8))
     store.put(record(8, "cn=8"))
-    store.named.present([uid(1), uid(9)])
-    store.named.gone([uid(2), uid(5)])
-    store.named.placed(uid(5))
+    store.seen.mark_present([uid(1), uid(9)])
+    store.seen.mark_deleted([uid(2), uid(5)])
+    store.seen.mark_placed(uid(5))
 
 
 def what_is_seen(store: Store) -> list[Any]:
     return [
         list(store.live()), len(store), store.has_displaced(), list(store.below(b"")),
         [store.get(uid(number)) for number in range(10)],
-        store.named.unknown(), [store.named.is_placed(uid(number)) for number in range(10)],
-        list(store.named.leavers(unnamed=True)), list(store.named.leavers(unnamed=False)),
+        store.seen.any_unknown(), [store.seen.is_placed(uid(number)) for number in range(10)],
+        list(store.seen.to_delete(unseen=True)), list(store.seen.to_delete(unseen=False)),
     ]  # fmt: skip
 
 
@@ -373,8 +375,8 @@ def in_the_middle(store: Store) -> None:
     store.begin()
     store.put(record(2, "ou=moved,dc=x"))
     store.remove(uid(6))
-    store.named.placed(uid(2))
-    store.named.gone([uid(3)])
+    store.seen.mark_placed(uid(2))
+    store.seen.mark_deleted([uid(3)])
 
 
 @pytest.mark.parametrize("steps", ["use", "clear use", "use clear", "use clear use",
@@ -384,7 +386,7 @@ def test_a_savepoint_undoes_what_was_in_it(place: Place, steps: str) -> None:
     in_the_middle(store)
     before = what_is_seen(store)
     inside: list[Any] = []
-    acts = {"use": lambda: use_everything(store), "clear": store.named.clear}
+    acts = {"use": lambda: use_everything(store), "clear": store.seen.clear}
 
     def see() -> None:
         inside[:] = what_is_seen(store)
@@ -397,7 +399,7 @@ def test_a_savepoint_undoes_what_was_in_it(place: Place, steps: str) -> None:
         assert what_is_seen(store) == before
     store.put(record(9))
     store.commit(origin(b"2"))
-    store.named.clear()
+    store.seen.clear()
     store.close()
     store = place.open()
     assert store.get(uid(2)) == record(2, "ou=moved,dc=x")
@@ -417,7 +419,7 @@ def test_a_savepoint_keeps_what_was_in_it(place: Place, clear: bool) -> None:
     with store.savepoint():
         for each in (store, other):
             if clear:
-                each.named.clear()
+                each.seen.clear()
             use_everything(each)
     assert store.in_transaction
     assert what_is_seen(store) == what_is_seen(other)
@@ -433,7 +435,7 @@ def test_a_savepoint_keeps_what_was_in_it(place: Place, clear: bool) -> None:
 def test_savepoints_nest(store: Store, inner_fails: bool, outer_fails: bool) -> None:
     def put(number: int) -> None:
         store.put(record(number))
-        store.named.placed(uid(number))
+        store.seen.mark_placed(uid(number))
 
     def inner() -> None:
         with suppress(Refused):
@@ -446,7 +448,7 @@ def test_savepoints_nest(store: Store, inner_fails: bool, outer_fails: bool) -> 
     store.commit()
     kept = {1} if outer_fails else {1, 2, 4} if inner_fails else {1, 2, 3, 4}
     assert {each.uuid for each in store.live()} == set(map(uid, kept))
-    assert {number for number in range(6) if store.named.is_placed(uid(number))} == kept
+    assert {number for number in range(6) if store.seen.is_placed(uid(number))} == kept
     consistent(store)
 
 
@@ -482,93 +484,93 @@ def test_a_rollback_after_a_savepoint(store: Store) -> None:
 # --- what a refresh named
 
 
-def leavers(store: Store, *, unnamed: bool) -> list[int]:
-    return [int.from_bytes(each.uuid, "big") for each in store.named.leavers(unnamed=unnamed)]
+def to_delete(store: Store, *, unseen: bool) -> list[int]:
+    return [int.from_bytes(each.uuid, "big") for each in store.seen.to_delete(unseen=unseen)]
 
 
 def test_named(store: Store) -> None:
     fill(store, *TREE)
-    named = store.named
-    assert leavers(store, unnamed=False) == []
-    assert sorted(leavers(store, unnamed=True)) == [1, 2, 3, 4, 5, 6]
-    named.present([uid(1), uid(2)])
-    named.placed(uid(5))
-    named.gone([uid(3), uid(77)])
-    assert leavers(store, unnamed=False) == [3]
-    assert sorted(leavers(store, unnamed=True)) == [3, 4, 6]
-    assert [number for number in range(8) if named.is_placed(uid(number))] == [5]
-    named.clear()
-    assert leavers(store, unnamed=False) == []
-    assert len(leavers(store, unnamed=True)) == 6
-    assert not named.is_placed(uid(5))
+    seen = store.seen
+    assert to_delete(store, unseen=False) == []
+    assert sorted(to_delete(store, unseen=True)) == [1, 2, 3, 4, 5, 6]
+    seen.mark_present([uid(1), uid(2)])
+    seen.mark_placed(uid(5))
+    seen.mark_deleted([uid(3), uid(77)])
+    assert to_delete(store, unseen=False) == [3]
+    assert sorted(to_delete(store, unseen=True)) == [3, 4, 6]
+    assert [number for number in range(8) if seen.is_placed(uid(number))] == [5]
+    seen.clear()
+    assert to_delete(store, unseen=False) == []
+    assert len(to_delete(store, unseen=True)) == 6
+    assert not seen.is_placed(uid(5))
 
 
 def test_leavers_are_the_stored_ones_children_first(store: Store) -> None:
     fill(store, *TREE, displaced(8, "ou=a,dc=x"), reference(9))
-    found = list(store.named.leavers(unnamed=True))
+    found = list(store.seen.to_delete(unseen=True))
     assert [each.dn for each in found if dn.is_live(each.key)] == [each.dn for each in BY_KEY[::-1]]
     assert len(found) == 8
-    store.named.gone(uid(number) for number in range(1, 100))
-    assert list(store.named.leavers(unnamed=False)) == found
+    store.seen.mark_deleted(uid(number) for number in range(1, 100))
+    assert list(store.seen.to_delete(unseen=False)) == found
 
 
 def test_the_last_word_counts(store: Store) -> None:
     fill(store, *TREE)
-    named = store.named
-    named.gone([uid(1)])
-    named.placed(uid(1))
-    named.placed(uid(2))
-    named.gone([uid(2)])
-    named.placed(uid(3))
-    named.present([uid(3)])
-    assert [number for number in range(8) if named.is_placed(uid(number))] == [1, 3]
-    assert leavers(store, unnamed=False) == [2]
+    seen = store.seen
+    seen.mark_deleted([uid(1)])
+    seen.mark_placed(uid(1))
+    seen.mark_placed(uid(2))
+    seen.mark_deleted([uid(2)])
+    seen.mark_placed(uid(3))
+    seen.mark_present([uid(3)])
+    assert [number for number in range(8) if seen.is_placed(uid(number))] == [1, 3]
+    assert to_delete(store, unseen=False) == [2]
 
 
 def test_unknown(store: Store) -> None:
     fill(store, record(1))
-    named = store.named
-    assert not named.unknown()
-    named.present([uid(1)])
-    named.gone([uid(2)])
-    named.placed(uid(3))
-    assert not named.unknown()
-    named.present([uid(4)])
-    assert named.unknown()
+    seen = store.seen
+    assert not seen.any_unknown()
+    seen.mark_present([uid(1)])
+    seen.mark_deleted([uid(2)])
+    seen.mark_placed(uid(3))
+    assert not seen.any_unknown()
+    seen.mark_present([uid(4)])
+    assert seen.any_unknown()
     fill(store, record(4))
-    assert not named.unknown()
+    assert not seen.any_unknown()
     store.begin()
     store.remove(uid(4))
-    assert named.unknown()
+    assert seen.any_unknown()
     store.rollback()
-    named.clear()
-    assert not named.unknown()
+    seen.clear()
+    assert not seen.any_unknown()
 
 
-@pytest.mark.parametrize("unnamed", [False, True])
-def test_live_leavers_are_counted(store: Store, unnamed: bool) -> None:
+@pytest.mark.parametrize("unseen", [False, True])
+def test_live_entries_to_delete_are_counted(store: Store, unseen: bool) -> None:
     """Neither displaced entries, which were told gone already, nor references are any."""
-    assert store.named.count_leavers(unnamed=unnamed) == 0
+    assert store.seen.count_to_delete(unseen=unseen) == 0
     fill(store, *TREE, displaced(8, "cn=8"), displaced(10, "cn=10"), reference(9), reference(11))
-    assert store.named.count_leavers(unnamed=unnamed) == (6 if unnamed else 0)
-    store.named.gone([uid(1), uid(2), uid(8), uid(9), uid(77)])
-    store.named.placed(uid(3))
-    store.named.present([uid(4)])
-    assert store.named.count_leavers(unnamed=unnamed) == (4 if unnamed else 2)
+    assert store.seen.count_to_delete(unseen=unseen) == (6 if unseen else 0)
+    store.seen.mark_deleted([uid(1), uid(2), uid(8), uid(9), uid(77)])
+    store.seen.mark_placed(uid(3))
+    store.seen.mark_present([uid(4)])
+    assert store.seen.count_to_delete(unseen=unseen) == (4 if unseen else 2)
     store.begin()
     store.remove(uid(1))
-    assert store.named.count_leavers(unnamed=unnamed) == (3 if unnamed else 1)
+    assert store.seen.count_to_delete(unseen=unseen) == (3 if unseen else 1)
 
 
-@pytest.mark.parametrize("unnamed", [False, True])
-def test_leavers_are_removed_on_the_way(store: Store, unnamed: bool) -> None:
+@pytest.mark.parametrize("unseen", [False, True])
+def test_entries_to_delete_are_removed_on_the_way(store: Store, unseen: bool) -> None:
     many = [record(number) for number in range(1, 400)]
     fill(store, *many)
-    store.named.present(uid(number) for number in range(1, 100))
-    store.named.gone(uid(number) for number in range(100, 400))
+    store.seen.mark_present(uid(number) for number in range(1, 100))
+    store.seen.mark_deleted(uid(number) for number in range(100, 400))
     store.begin()
     seen = []
-    for each in store.named.leavers(unnamed=unnamed):
+    for each in store.seen.to_delete(unseen=unseen):
         store.remove(each.uuid)
         seen.append(each.uuid)
     store.commit()
@@ -578,14 +580,73 @@ def test_leavers_are_removed_on_the_way(store: Store, unnamed: bool) -> None:
 
 def test_what_was_named_is_not_kept(file_place: Place) -> None:
     store = file_place.create(record(1))
-    store.named.present([uid(7)])
-    store.named.placed(uid(1))
+    store.seen.mark_present([uid(7)])
+    store.seen.mark_placed(uid(1))
     store.begin()
     store.commit(origin(b"1"))
     store.close()
     store = file_place.open()
-    assert not store.named.unknown()
-    assert not store.named.is_placed(uid(1))
+    assert not store.seen.any_unknown()
+    assert not store.seen.is_placed(uid(1))
+
+
+# --- namesakes
+
+X, Y = dn.key("x=a,dc=x"), dn.key("y=b,x=a,dc=x")
+
+
+def told_apart(store: Store, *names: bytes) -> None:
+    for name in names:
+        store.tell_apart(name)
+
+
+def test_namesakes_outlive_the_store(place: Place) -> None:
+    store = place.create(record(1, "x=A,dc=x", o="1"))
+    assert store.namesakes == set()
+    assert store.key("x=A,dc=x") == X
+    store.begin()
+    told_apart(store, X, Y, X)
+    upper, lower = (
+        record(number, f"x={name},dc=x", o=name) for number, name in ((1, "A"), (2, "a"))
+    )
+    for each in (upper, lower):
+        store.put(each._replace(key=store.key(each.dn)))
+    store.commit(origin(b"1"))
+    store.close()
+    store = place.open()
+    store.create()
+    assert store.namesakes == {X, Y}
+    assert store.origin == origin(b"1")
+    items = store.items()
+    assert items["X=A,DC=x"] == {"o": [b"A"]}
+    assert items["x=a,dc=x"] == {"o": [b"a"]}
+    assert "x=A ,dc=x" in items
+    keys = [
+        store.key(name) for name in ("x=A,dc=x", "y=B,x=A,dc=x", "y=b,x=A,dc=x", "y=b,x=a,dc=x")
+    ]
+    assert len(set(keys)) == 4
+    assert [each.startswith(keys[0]) for each in keys] == [True, True, True, False]
+    assert {dn.plain(each) for each in keys} == {X, Y}
+    consistent(store)
+
+
+def test_namesakes_are_rolled_back(store: Store) -> None:
+    fill(store, record(1))
+    store.begin()
+    store.tell_apart(X)
+    store.rollback()
+    assert store.namesakes == set()
+    store.begin()
+    store.tell_apart(X)
+    with pytest.raises(Refused):
+        in_savepoint(store, lambda: store.tell_apart(Y), lambda: store.tell_apart(b"z\0"))
+    assert store.namesakes == {X}
+    with store.savepoint():
+        store.tell_apart(Y)
+    store.commit()
+    store.begin()
+    store.rollback()
+    assert store.namesakes == {X, Y}
 
 
 # --- by DN
@@ -599,7 +660,7 @@ def test_items(store: Store) -> None:
     assert len(items) == 2
     assert list(items) == list(items.keys()) == ["dc=x", "cn=Ann Lee,dc=x"]
     assert dict(items) == {"dc=x": {"o": [b"1"]}, "cn=Ann Lee,dc=x": {"o": [b"2"]}}
-    for spelling in ("cn=Ann Lee,dc=x", "CN=ann  lee, DC=X", "cn=\\41nn\\20Lee,dc=x"):
+    for spelling in ("cn=Ann Lee,dc=x", "CN=ann  lee, DC=X", "cn=\\41nn \\4cee,dc=x"):
         assert items[spelling] == {"o": [b"2"]}
         assert spelling in items
     missing: Any
@@ -661,9 +722,9 @@ STEPS = st.one_of(
     st.tuples(st.just("put"), NUMBERS, st.sampled_from(range(len(RECORDS)))),
     st.tuples(st.just("remove"), NUMBERS),
     st.tuples(st.sampled_from(["commit", "rollback", "clear"])),
-    st.tuples(st.sampled_from(["present", "gone"]), st.lists(NUMBERS, max_size=3)),
+    st.tuples(st.sampled_from(["present", "deleted"]), st.lists(NUMBERS, max_size=3)),
     st.tuples(st.just("placed"), NUMBERS),
-    st.tuples(st.just("expect"), st.dictionaries(NUMBERS, st.sampled_from(range(len(RECORDS))))),
+    st.tuples(st.just("prefetch"), st.dictionaries(NUMBERS, st.sampled_from(range(len(RECORDS))))),
 )
 
 
@@ -682,16 +743,18 @@ def apply(store: Store, step: Any) -> None:
         store.begin()
     elif word == "rollback":
         store.rollback()
-        store.named.clear()
+        store.seen.clear()
         store.begin()
     elif word == "placed":
-        store.named.placed(uid(rest[0]))
+        store.seen.mark_placed(uid(rest[0]))
     elif word == "clear":
-        store.named.clear()
-    elif word == "expect":
-        store.expect({uid(number): RECORDS[which](number).key for number, which in rest[0].items()})
+        store.seen.clear()
+    elif word == "prefetch":
+        store.prefetch(
+            {uid(number): RECORDS[which](number).key for number, which in rest[0].items()}
+        )
     else:
-        getattr(store.named, word)(map(uid, rest[0]))
+        getattr(store.seen, f"mark_{word}")(map(uid, rest[0]))
 
 
 def seen(store: Store) -> list[Any]:
@@ -708,24 +771,27 @@ def seen(store: Store) -> list[Any]:
         len(store),
         store.has_displaced(),
         store.origin,
-        [store.named.is_placed(uid(number)) for number in range(7)],
-        store.named.unknown(),
-        list(store.named.leavers(unnamed=False)),
-        list(store.named.leavers(unnamed=True)),
-        [store.named.count_leavers(unnamed=unnamed) for unnamed in (False, True)],
+        [store.seen.is_placed(uid(number)) for number in range(7)],
+        store.seen.any_unknown(),
+        list(store.seen.to_delete(unseen=False)),
+        list(store.seen.to_delete(unseen=True)),
+        [store.seen.count_to_delete(unseen=unseen) for unseen in (False, True)],
         dict(store.items()),
     ]
 
 
 @pytest.mark.parametrize("many", [0, 3, 1024])
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.differing_executors])
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
+)
 @given(steps=st.lists(STEPS, max_size=30))
 def test_reading_ahead_changes_nothing(many: int, steps: list[Any]) -> None:
     """Each step asks for what only SQLite has read ahead, or not written yet."""
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(ahead, "_FEW", 0)
-        patch.setattr(ahead, "_MANY", many)
+        patch.setattr(cache, "_FEW", 0)
+        patch.setattr(cache, "_MANY", many)
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         memory = MemoryStore()
         place = Place("sqlite", directory)
@@ -752,7 +818,7 @@ def test_reading_ahead_changes_nothing(many: int, steps: list[Any]) -> None:
         assert seen(memory) == seen(stores[1])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(STEPS, max_size=30))
 def test_all_stores_do_the_same(steps: list[Any]) -> None:
     with ExitStack() as stack:

@@ -17,6 +17,7 @@ import ldap
 import pytest
 
 from tests.docs.snippets import ROOT, Block, here
+from tests.patience import HANGS_SECONDS
 from tests.servers import Server, Slapd
 from tests.servers.people import SUFFIX, people_ldif, person, person_dn
 
@@ -105,9 +106,9 @@ class Program:
     def output(self) -> str:
         return self._output.read_text(encoding="utf-8")
 
-    def wait_for(self, text: str, seconds: float = 20) -> None:
+    def wait_for(self, text: str) -> None:
         """Wait until it has written *text*."""
-        self.wait_until(lambda: text in self.output(), text, seconds)
+        self.wait_until(lambda: text in self.output(), text)
 
     def wait_for_file(self, name: str, *texts: str) -> None:
         """Wait until all of *texts* are in one line of a file."""
@@ -119,9 +120,9 @@ class Program:
 
         self.wait_until(there, f"{texts} in {name}")
 
-    def wait_until(self, done: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    def wait_until(self, done: Callable[[], bool], what: str) -> None:
         """Wait, while it runs, until *done*."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + HANGS_SECONDS
         while not done():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"no {what!r} in:\n{self.output()}")
@@ -129,7 +130,7 @@ class Program:
 
     def wait(self) -> str:
         """Wait for its end; return what it has written."""
-        assert self._process.wait(timeout=30) == 0, self.output()
+        assert self._process.wait(timeout=HANGS_SECONDS) == 0, self.output()
         return self.output()
 
     def terminate(self) -> None:
@@ -143,12 +144,12 @@ class Program:
 
     def fail(self, code: int = 1) -> str:
         """Wait for its end, by an error; return what it has written."""
-        assert self._process.wait(timeout=30) == code, self.output()
+        assert self._process.wait(timeout=HANGS_SECONDS) == code, self.output()
         return self.output()
 
     def wait_for_kill(self) -> None:
         """Wait until it has killed itself."""
-        assert self._process.wait(timeout=30) == -signal.SIGKILL, self.output()
+        assert self._process.wait(timeout=HANGS_SECONDS) == -signal.SIGKILL, self.output()
 
     def kill(self) -> None:
         """End it, whatever it does."""

@@ -9,15 +9,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
+import syncrepl_client
 from syncrepl_client import exceptions
 from syncrepl_client.callbacks import BaseCallback
 from syncrepl_client.changes import Phase
-from syncrepl_client.search import BATCH_MESSAGES, PERSIST_SECONDS, REFRESH_SECONDS
-from syncrepl_client.transitions import TRANSITIONS
+from syncrepl_client.engine.search import BATCH_MESSAGES, PERSIST_SECONDS, REFRESH_SECONDS
+from syncrepl_client.protocol.transitions import TRANSITIONS
 from tests.docs.snippets import DOCUMENTS, OTHER_DOCUMENTS, ROOT
+from tests.floors import FLOORS
 
 DOCS = ROOT / "docs"
 
@@ -46,10 +49,64 @@ def test_it_builds_without_warnings(built: Path) -> None:
 
 def test_the_picture_shows_every_phase_and_message(built: Path) -> None:
     page = (built / "protocol.html").read_text(encoding="utf-8")
-    picture = page[page.index("<svg") : page.index("</svg>")]
+    (picture,) = [each for each in re.findall(r"<svg.*?</svg>", page, re.S) if "<tspan" in each]
     labels = re.findall(r"<tspan[^>]*>([^<]*)<", picture)
     words = {word for label in labels for word in re.split(", | or ", label)}
     assert words == {phase.value for phase in Phase} | {message for _, message in TRANSITIONS}
+
+
+def test_the_first_page_has_a_picture_of_the_parts(built: Path) -> None:
+    page = (built / "index.html").read_text(encoding="utf-8")
+    picture = page[(start := page.index('<svg class="pp"')) : page.index("</svg>", start)]
+    named = re.findall(r'<text class="name"[^>]*>([^<]*)<', picture)
+    assert named == ["LDAP server", "syncrepl_client", "your callback", "data store"]
+
+
+@pytest.mark.parametrize(
+    ("page", "kind"), [("index", "pp"), ("architecture", "fp"), ("protocol", "sp")]
+)
+def test_pictures_have_the_colours_of_the_page(page: str, kind: str, built: Path) -> None:
+    """They are read on dark pages, too."""
+    text = (built / f"{page}.html").read_text(encoding="utf-8")
+    style = text[(start := text.index(f"\n.{kind} ")) : text.index("</style>", start)]
+    colours = re.findall(r"(?:fill|stroke|color): ([^;]*)", style)
+    assert colours
+    assert all(each.startswith(("none", "currentColor", "var(--color-")) for each in colours)
+
+
+def test_the_arguments_of_the_clients_are_described_once(built: Path) -> None:
+    text = (built / "api.html").read_text(encoding="utf-8")
+    for name in ("lag_patience", "heartbeat", "reconcile_every", "change_search"):
+        assert text.count(f"<li><p><strong>{name}</strong>") == 1
+
+
+def test_the_picture_of_the_packages_shows_each(built: Path) -> None:
+    page = (built / "architecture.html").read_text(encoding="utf-8")
+    picture = page[(start := page.index('<svg class="fp"')) : page.index("</svg>", start)]
+    drawn = re.findall(r'<text class="name"[^>]*>([^<]*)<', picture)
+    assert sorted(name.removesuffix("/").removesuffix(".py") for name in drawn) == sorted(
+        each for floor in FLOORS for each in floor
+    )
+    packages = {name for name in drawn if name.endswith("/")}
+    described = re.findall(r"^``(\w+/)``$", read("architecture.rst"), re.MULTILINE)
+    assert sorted(described) == sorted(packages)
+
+
+def test_the_functions_on_the_way_of_a_message_exist() -> None:
+    text = read("architecture.rst").split(":class: way-of-a-message")[1]
+    steps = re.findall(r"^     - ``([\w/]+)\.py``\n     - ``([\w.]+)``$", text, re.MULTILINE)
+    assert len(steps) == text.count("\n   * - ") - 1
+    for module, name in steps:
+        resolve_name(f"syncrepl_client.{module.replace('/', '.')}:{name}")
+
+
+def test_modules_that_are_named_exist() -> None:
+    text = read("architecture.rst").split("Beside the packages")[0]
+    for package, paragraph in re.findall(r"^``(\w+)/``\n((?:   .*\n)+)", text, re.MULTILINE):
+        root = Path(syncrepl_client.__file__).parent
+        for name in re.findall(r"``([a-z]+/?)``", paragraph):
+            path = root / package / name
+            assert path.is_dir() if name.endswith("/") else path.with_suffix(".py").exists(), path
 
 
 def test_the_changelog_is_taken_over(built: Path) -> None:

@@ -65,7 +65,7 @@ def test_no_scope_is_base(run_server: RunServer) -> None:
     assert len(afresh(server, f"{SUFFIX}??sub")) == 3
 
 
-# --- docs/servers.rst, "What no server tells"
+# --- docs/servers.rst, "Changes that no server reports"
 
 
 def untold(
@@ -163,7 +163,7 @@ def test_containers_moved_into_the_scope(run_server: RunServer, tmp_path: Path) 
     assert stored == there
 
 
-# --- docs/servers.rst, "Other things to know", and docs/client.rst
+# --- docs/servers.rst, "Backups, renames, limits, several servers", and docs/client.rst
 
 
 def test_a_size_limit_deletes_nothing(run_server: RunServer, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_keepalive_can_be_set(run_server: RunServer) -> None:
     assert afresh(run_server(Slapd), f"{SUFFIX}??sub", options=options)
 
 
-# --- docs/protocol.rst, "Entries in the way"
+# --- docs/protocol.rst, "DN collisions"
 
 
 def test_swapped_names(run_server: RunServer, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.docs.conftest import PEOPLE, Directory, Program
 from tests.docs.snippets import recipe
+from tests.patience import HANGS_SECONDS
 from tests.servers import DS389
 from tests.servers.people import SUFFIX, person, person_dn
 
@@ -41,7 +42,7 @@ class Broker(socketserver.ThreadingUnixStreamServer):
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         with self.changed:
-            assert self.changed.wait_for(condition, timeout=20), self.messages
+            assert self.changed.wait_for(condition, timeout=HANGS_SECONDS), self.messages
 
 
 class Receiver(socketserver.StreamRequestHandler):

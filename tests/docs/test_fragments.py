@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import unittest
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from syncrepl_client.store import open_changelog
 from tests.docs.conftest import PEOPLE, Directory
 from tests.docs.snippets import DOCUMENTS, PYTHON, Fragments, blocks, python_lines
+from tests.servers.missing import may_miss
+from tests.servers.receiver import write_secret
 
 WITH_FRAGMENTS = sorted({block.document for block in PYTHON if not block.program})
 
@@ -22,6 +27,10 @@ def test_no_python_is_overlooked(path: Path) -> None:
 
 @pytest.mark.parametrize("document", WITH_FRAGMENTS)
 def test_fragments(document: str, directory: Directory, workplace: Path) -> None:
+    if document == "sinks.rst":
+        if may_miss("httpx"):
+            pytest.skip("httpx is not installed")
+        write_secret(Path("crm.secret"))
     fragments = Fragments(document)
     for _ in ("first start", "next start"):
         fragments.run(directory.server, between=directory.change)
@@ -49,12 +58,39 @@ def check(document: str, results: dict[str, Any]) -> None:
     elif document == "migrating.rst":
         assert len(results["accounts"]) in (PEOPLE, 3)  # all at first, then what is told
         assert "uid=gone,ou=people,dc=example,dc=com" not in results["accounts"]
+    elif document == "history.rst":
+        check_history(results)
+    elif document == "sinks.rst":
+        check_sinks(results)
     elif document == "testing.rst":
         assert results["whoami"] == f"dn:{results['server'].root_dn}"
         assert not results["server"].running
     else:
         assert document in ("README.md", "client.rst"), "say here what to check"
         assert repr(results["client"]).endswith("closed>")
+
+
+def check_history(results: dict[str, Any]) -> None:
+    """The sink had all that the log has, and nothing of a second client's first refresh."""
+    with results["open_changelog"]("state/") as log:
+        events = log.events(0)
+        assert log.sinks["webhook"].position == events[-1].seq
+    assert events[0].change is None  # the log begins
+    assert results["events"] == []
+
+
+def check_sinks(results: dict[str, Any]) -> None:
+    """The spool has what the log has, and the example of a sink passes its tests."""
+    with open_changelog("state/") as log:
+        changes = [event for event in log.events(0) if event.change is not None]
+        assert log.sinks["spool"].position == log.newest
+        assert "crm" in log.sinks
+    spooled = sorted(path.stem.partition("-")[2] for path in results["spool"].glob("*"))
+    assert spooled == sorted(event.id.hex() for event in changes)
+    contract = results["TestSpool"]
+    for name in (name for name in dir(contract) if name.startswith("test_")):
+        with suppress(unittest.SkipTest):
+            getattr(contract(), name)()
 
 
 def check_helpers(results: dict[str, Any]) -> None:
@@ -66,6 +102,7 @@ def check_helpers(results: dict[str, Any]) -> None:
     ldif = Path("changes.ldif").read_text(encoding="utf-8")
     assert ldif.count("version: 1\n") == 1
     assert ldif.count("changetype: add\n") >= PEOPLE + 4
+    assert results["objects"][-1].pop("time")
     assert results["objects"][-1] == {"kind": "refresh-done", "entries": PEOPLE + 4}
     if results["report"].lines:  # the next start
         assert any(line.endswith(": mail replaced") for line in results["report"].lines)

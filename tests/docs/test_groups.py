@@ -13,9 +13,10 @@ from typing import Any, Callable
 import ldap
 import pytest
 
-from syncrepl_client.dn import key
+from syncrepl_client.entries.dn import key
 from tests.docs.conftest import Directory, Program
 from tests.docs.snippets import recipe
+from tests.patience import HANGS_SECONDS
 from tests.servers.people import SUFFIX, person_dn, uid
 
 Start = Callable[..., Program]
@@ -98,8 +99,8 @@ def groups_in(name: str) -> dict[str, set[str]]:
     return found
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HANGS_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -118,7 +119,7 @@ def test_groups_are_in_the_tables(name: str, grouped: Directory, start: Start) -
     assert before == {"crew": {uid(5), uid(6)}, "staff": {uid(n) for n in (0, 1, 2, 3, 5, 6)}}
     running = start(recipe(name))
     running.wait_for(IN_STEP)
-    assert groups_in(name) == before
+    wait_until(lambda: groups_in(name) == before)  # it says so just before it commits
     change(grouped)
     after = groups_of(grouped)
     assert after == {"everybody": {"renamed", uid(3), uid(7)}}
@@ -177,6 +178,7 @@ def test_each_member_comes_and_goes_once_whenever_it_is_killed(
 def test_another_process_reads_meanwhile(grouped: Directory, start: Start) -> None:
     running = start(recipe("groups_sqlite.py"))
     running.wait_for(IN_STEP)
+    wait_until(lambda: groups_in("groups_sqlite.py") == groups_of(grouped))
     assert start(recipe("groups_reader.py"), uid(5)).wait() == "crew\nstaff\n"
     assert start(recipe("groups_reader.py"), "nobody").wait() == "\n"
     running.stop()

@@ -16,12 +16,14 @@ import pytest
 from tests.conftest import missing_servers_skip
 from tests.docs.conftest import PEOPLE, Directory, Program
 from tests.docs.snippets import PYTHON, ROOT, Block, program
+from tests.servers.people import person_dn
 from tests.servers.process import find_program
 
 Start = Callable[[Block], Program]
 
 TESTED = {
     ("README.md", "follow.py"),
+    ("index.rst", "people.py"),
     ("quickstart.rst", "report.py"),
     ("quickstart.rst", "follow.py"),
     ("client.rst", "patient.py"),
@@ -73,6 +75,20 @@ def test_readme_follow(directory: Directory, start: Start) -> None:
     )
 
 
+def test_index(directory: Directory, start: Start) -> None:
+    running = start(program("people.py", "index.rst"))
+    running.wait_for(f"add None uid=u{PEOPLE - 1:07d}")
+    dns = directory.change()
+    running.wait_for(f"rename {dns['renamed']} {dns['new']}\n")
+    running.wait_for(f"delete {dns['deleted']} None\n")
+    running.kill()
+    again = start(program("people.py", "index.rst"))
+    with directory.server.connected() as connection:
+        connection.delete_s(person_dn(40))
+    again.wait_for(f"delete {person_dn(40)} None\n")
+    assert len(again.output().splitlines()) < PEOPLE, "it goes on"
+
+
 def test_report(directory: Directory, start: Start) -> None:
     block = program("report.py", "quickstart.rst")
     lines = start(block).wait().splitlines()
@@ -111,7 +127,7 @@ def test_service(directory: Directory, start: Start) -> None:
     running = start(program("service.py", "client.rst"))
     running.wait_for(f"refresh done, {PEOPLE} entries")
     directory.server.stop()
-    running.wait_for("WARNING:syncrepl_client.turns:disconnected; again in ")
+    running.wait_for("WARNING:syncrepl_client.engine.poller:disconnected; again in ")
     directory.server.start()
     dns = directory.change()
     running.wait_for(f"add {dns['added']} (")

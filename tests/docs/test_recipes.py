@@ -17,6 +17,7 @@ from ldap.ldapobject import LDAPObject
 
 from tests.docs.conftest import PEOPLE, Directory, Program
 from tests.docs.snippets import COOKBOOK, DOCS, Block, recipe
+from tests.patience import HANGS_SECONDS
 from tests.servers import DS389
 from tests.servers.people import SUFFIX, person, person_dn, uid
 from tests.servers.process import free_port
@@ -45,7 +46,9 @@ class Site:
         self._port = port
 
     def ask(self, method: str, path: str) -> tuple[int, Any]:
-        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)) as site:
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", self._port, timeout=HANGS_SECONDS)
+        ) as site:
             site.request(method, path)
             answer = site.getresponse()
             return answer.status, json.load(answer)
@@ -88,7 +91,7 @@ def test_the_cache_is_stale_while_the_server_is_away(
     assert site.mail(0) == person(0)["mail"][0].decode()
     directory.server.start()
     directory.change()
-    running.wait_until(lambda: site.mail(0) == "new.0@example.com", "change", seconds=60)
+    running.wait_until(lambda: site.mail(0) == "new.0@example.com", "change")
     running.wait_until(lambda: site.get("/health")[1]["stale"] == 0, "freshness")
     running.stop()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -14,10 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
+import click
 import pytest
 
+from syncrepl_client.cli.commands.watch import command as watch
+from syncrepl_client.cli.exits import Exit
 from tests.docs.conftest import PEOPLE, Directory, Program
 from tests.docs.snippets import ROOT, recipe
+from tests.patience import HANGS_SECONDS
 from tests.servers.people import SUFFIX
 
 Start = Callable[..., Program]
@@ -37,7 +42,7 @@ def told(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.so
     monkeypatch.setenv("NOTIFY_SOCKET", str(workplace / "notify"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(workplace / "notify"))
-        receiver.settimeout(20)
+        receiver.settimeout(HANGS_SECONDS)
         yield receiver
 
 
@@ -48,7 +53,7 @@ def url(directory: Directory, bindname: str = f"cn=reader,{SUFFIX}") -> str:
 
 def until(receiver: socket.socket, text: bytes) -> bytes:
     """Receive until there is *text*; return the message that has it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANGS_SECONDS
     while text not in (message := receiver.recv(4096)):
         assert time.monotonic() < deadline, message
     return message
@@ -66,7 +71,7 @@ def test_the_service_tells_systemd(
     directory.server.stop()
     until(told, b"STATUS=the server is away")
     directory.server.start()
-    until(told, b"READY=1\n")
+    until(told, b"STATUS=follows")
     running.stop()
     until(told, b"STOPPING=1")
 
@@ -74,11 +79,11 @@ def test_the_service_tells_systemd(
 def test_the_service_gives_up_where_somebody_must_look(
     directory: Directory, told: socket.socket, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given_up = int(re.findall(r"^RestartPreventExitStatus=(\d+)$", UNIT.read_text(), re.M)[0])
+    (given_up,) = re.findall(r"^EX_CONFIG = (\d+)", recipe("service.py").text, re.M)
     monkeypatch.setenv("LDAP_URL", url(directory, f"cn=nobody,{SUFFIX}"))
-    assert "Invalid credentials" in start(recipe("service.py")).fail(given_up)
+    assert "Invalid credentials" in start(recipe("service.py")).fail(int(given_up))
     monkeypatch.setenv("LDAP_URL", "http://localhost/")
-    assert "CRITICAL service: " in start(recipe("service.py")).fail(given_up)
+    assert "CRITICAL service: " in start(recipe("service.py")).fail(int(given_up))
     monkeypatch.setenv("LDAP_URL", url(directory))
     directory.server.stop()
     assert "Can't contact LDAP server" in start(recipe("service.py")).fail(1)
@@ -90,7 +95,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         pytest.skip("systemd-analyze is not installed (Debian package systemd)")
     text = UNIT.read_text(encoding="utf-8")
     unit = tmp_path / UNIT.name
-    program = "/opt/syncrepl-client/bin/python"
+    program = "/opt/syncrepl-client/bin/syncrepl-client"
     assert text.count(f"ExecStart={program} ") == 1
     unit.write_text(text.replace(program, sys.executable), encoding="utf-8")
 
@@ -105,14 +110,23 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert "allways" in "".join(complaints())
 
 
-def test_the_unit_says_what_the_service_reads() -> None:
-    text, program = UNIT.read_text(encoding="utf-8"), recipe("service.py").text
-    assert '"LDAP_URL=' in text
-    assert 'os.environ["LDAP_URL"]' in program
+def test_the_unit_runs_the_command() -> None:
+    text = UNIT.read_text(encoding="utf-8")
+    (command,) = re.findall(r"^ExecStart=\S+/syncrepl-client (.*)$", text, re.MULTILINE)
+    words = shlex.split(command.replace("%d", "/credentials").replace("%S", "/var/lib"))
+    words = [word.replace("%%", "%") for word in words]
+    assert words[0] == "watch"
+    given, others, _ = watch.make_parser(click.Context(watch)).parse_args(words[1:])
+    assert others == []
+    assert given["words"][0].startswith("ldaps://")
+    assert given["password_file"] == "/credentials/password"
     assert "LoadCredential=password:" in text
-    assert 'os.path.join(credentials, "password")' in program
-    assert "StateDirectory=" in text
+    assert given["data_path"] == "/var/lib/syncrepl-client"
+    assert "StateDirectory=syncrepl-client\n" in text
     assert "Type=notify" in text
+    (codes,) = re.findall(r"^RestartPreventExitStatus=(.*)$", text, re.MULTILINE)
+    final = {Exit.USAGE, Exit.DELETES, Exit.REFUSED, Exit.CONFIG}
+    assert set(map(int, codes.split())) == {int(each) for each in final}
 
 
 def test_the_container_is_made_of_what_is_there() -> None:

@@ -8,17 +8,21 @@ import shlex
 import subprocess
 from pathlib import Path
 from typing import Any, Callable
+from urllib.parse import quote
 
 import ldap
 import pytest
 
 from syncrepl_client import Syncrepl, SyncreplMode
 from syncrepl_client.callbacks import BaseCallback
+from syncrepl_client.doctor import Verdict, examine
 from syncrepl_client.exceptions import SyncUnsupported
 from tests.docs.snippets import ALL, Block
 from tests.servers import DS389, Server, Slapd
-from tests.servers.people import SUFFIX
+from tests.servers.glued import Glued
+from tests.servers.people import SUFFIX, person, person_dn
 from tests.servers.process import find_program, run
+from tests.servers.suppliers import Supplier
 
 RunServer = Callable[..., Any]
 BLOCKS = [block for block in ALL if block.document == "servers.rst"]
@@ -42,7 +46,8 @@ def commands(start: str) -> list[list[str]]:
 def test_every_block_has_a_test() -> None:
     tested = ["dn: cn=module", "# ldapmodify", "slapd-conf-global", "slapd-conf-database"]
     tested += ["# dsconf INSTANCE plugin retro-changelog enable"]
-    tested += ["# dsconf INSTANCE plugin retro-changelog show"]
+    tested += ["# dsconf INSTANCE plugin retro-changelog show", "dn: oid="]
+    tested += ["dn: cn=mapping tree", "glue"]
     assert [block(start) for start in tested] == BLOCKS
 
 
@@ -134,6 +139,41 @@ def test_389_ds(run_server: RunServer) -> None:
         assert "nsslapd-pluginEnabled: on" in run_dsconf(dsconf, server, command)
 
 
+def test_one_user_may_use_the_control(run_server: RunServer) -> None:
+    server = run_server(DS389)
+    ldapmodify = find_program("ldapmodify", "ldap-utils")
+    login = ["-x", "-H", server.url, "-D", server.root_dn, "-w", server.root_pw]
+    run(ldapmodify, *login, stdin=block("dn: oid=").text)
+    reader, other = f"cn=reader,{SUFFIX}", f"cn=other,{SUFFIX}"
+    with server.connected() as connection:
+        for name in (reader, other):
+            cn = name[3:].partition(",")[0].encode()
+            attrs = {
+                "objectClass": [b"person"],
+                "cn": [cn],
+                "sn": [cn],
+                "userPassword": [b"secret-1"],
+            }
+            connection.add_s(name, list(attrs.items()))
+
+    def refresh(user: str) -> None:
+        url = f"{server.url}/{SUFFIX}??sub"
+        with Syncrepl(
+            "",
+            BaseCallback,
+            SyncreplMode.REFRESH_ONLY,
+            url,
+            store="memory",
+            bind_dn=user,
+            password="secret-1",
+        ) as client:
+            client.run()
+
+    refresh(reader)
+    with pytest.raises((SyncUnsupported, ldap.LDAPError)):
+        refresh(other)
+
+
 def run_dsconf(dsconf: str, server: DS389, command: list[str]) -> str:
     """Run a dsconf command on *server*, which is no instance of the system's."""
     assert command[:2] == ["dsconf", "INSTANCE"]
@@ -141,3 +181,37 @@ def run_dsconf(dsconf: str, server: DS389, command: list[str]) -> str:
     done = subprocess.run([dsconf, *login, *command[2:]], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_who_may_read_the_replica_update_vector(run_server: RunServer, tmp_path: Path) -> None:
+    server = run_server(Supplier, replica_id=1)
+    server.become_replica()
+    names = (
+        b'(targetattr = "cn || uid || ou || dc")(version 3.0; acl "names";'
+        b' allow (read, search, compare) userdn = "ldap:///anyone";)'
+    )
+    with server.connected() as connection:
+        connection.add_s(person_dn(1), [*person(1).items(), ("userPassword", [b"open sesame"])])
+        connection.modify_s(SUFFIX, [(ldap.MOD_REPLACE, "aci", [names])])
+
+    def readable() -> bool:
+        where = f"{server.url}/{SUFFIX}??sub??bindname={quote(person_dn(1), safe='=')}"
+        findings = examine(where, password="open sesame")
+        (found,) = [each for each in findings if each.subject == "replication"]
+        return found.verdict is Verdict.OK
+
+    assert not readable()
+    (tmp_path / "vector.ldif").write_text(block("dn: cn=mapping tree").text)
+    command = [find_program("ldapmodify", "ldap-utils"), "-H", server.url, "-x"]
+    command += ["-D", server.root_dn, "-w", server.root_pw, "-f", "vector.ldif"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert readable()
+
+
+def test_glued_databases(run_server: RunServer) -> None:
+    """The databases of the tests are glued like this, and both are followed."""
+    server = run_server(Glued)
+    lines = iter((server.directory / "slapd.conf").read_text().splitlines())
+    assert all(line in lines for line in filter(None, block("glue").text.splitlines()[:-1]))
+    assert count(server) == 6

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -88,3 +89,62 @@ def test_an_example_without_types_is_noticed(tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
     bad.write_text(module([block]), encoding="utf-8")
     assert check(tmp_path, [bad]).startswith("bad.py:7: error: Function is missing a type")
+
+
+CALLBACKS = """\
+from syncrepl_client import BaseCallback, Syncrepl, SyncreplMode
+from syncrepl_client.callbacks import AsyncCallback, LoggingCallback
+
+
+class Own(BaseCallback):
+    def record_delete(self, dn: str) -> None: ...
+
+
+class Partial:
+    def record_add(self, dn: str, attrs: dict[str, list[bytes]]) -> None: ...
+
+
+MODE = SyncreplMode.REFRESH_ONLY
+Syncrepl("", Own, MODE)
+Syncrepl("", Own(), MODE)
+Syncrepl("", LoggingCallback(), MODE)
+Syncrepl("", AsyncCallback, MODE)
+Syncrepl("", None, MODE)
+Syncrepl("", 5, MODE)
+Syncrepl("", Partial(), MODE)
+Syncrepl("", Partial, MODE)
+"""
+
+
+def test_what_is_no_callback_is_refused(tmp_path: Path) -> None:
+    if "CI" not in os.environ:
+        pytest.importorskip("mypy")
+    program = tmp_path / "callbacks.py"
+    program.write_text(CALLBACKS, encoding="utf-8")
+    lines = CALLBACKS.splitlines()
+    refused = [
+        lines[int(line.split(":")[1]) - 1]
+        for line in check(tmp_path, [program]).splitlines()
+        if ": error: " in line
+    ]
+    assert refused == [line for line in lines if is_wrong(line)]
+
+
+def is_wrong(line: str) -> bool:
+    return "5" in line or ("Partial" in line and "Sync" in line)
+
+
+def test_pyright_refuses_the_same(tmp_path: Path) -> None:
+    """``pip install --group pyright``: with Node.js it is as large as all else together."""
+    pytest.importorskip("basedpyright")
+    (tmp_path / "callbacks.py").write_text(CALLBACKS, encoding="utf-8")
+    config = {"typeCheckingMode": "standard", "extraPaths": [str(ROOT)]}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(config), encoding="utf-8")
+    command = [sys.executable, "-m", "basedpyright", "--outputjson"]
+    command += ["--pythonpath", sys.executable]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    errors = [each for each in found if each["severity"] == "error"]
+    lines = CALLBACKS.splitlines()
+    refused = [lines[each["range"]["start"]["line"]] for each in errors]
+    assert refused == [line for line in lines if is_wrong(line)]

@@ -205,26 +205,26 @@ def test_each_entry_is_counted_by_itself(tmp_path: Path) -> None:
     assert rows(tmp_path) == []
 
 
-@pytest.mark.parametrize("hands_over", [True, False])
-def test_in_a_later_batch_of_a_refresh_it_is_counted_too(hands_over: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("iterating", [True, False])
+def test_in_a_later_batch_of_a_refresh_it_is_counted_too(iterating: bool, tmp_path: Path) -> None:
     """Each attempt commits the batches before it: that must not start the count anew."""
     sent, dead_letter = letters()
     bad = BATCH + 5
     script: list[Item] = [*map(u, range(1, bad + 1)), END, Pause()]
     table = Table(dn(bad))
-    policy = RetryCallback(2, SOON, dead_letter if hands_over else None)
+    policy = RetryCallback(2, SOON, dead_letter if iterating else None)
     with (
         Provider(*[script] * 3) as provider,
         follow_into_table(provider, tmp_path, table, policy) as client,
     ):
-        if hands_over:
+        if iterating:
             while not client.refreshed:
                 assert client.poll(10)
         else:
             with pytest.raises(Broken):
                 client.run()
     assert table.failures == 3
-    assert len(sent) == hands_over
+    assert len(sent) == iterating
     assert len(rows(tmp_path)) == len(set(rows(tmp_path)))
 
 

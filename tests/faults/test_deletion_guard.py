@@ -9,6 +9,7 @@ from typing import Any, Callable
 import pytest
 
 from syncrepl_client import Backoff, Syncrepl, exceptions
+from syncrepl_client.engine import search
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, contents, follow, poll_until
 from tests.faults.test_reconciling import cookies
 from tests.faults.test_stopping import fill
@@ -16,6 +17,7 @@ from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers import scripted
 from tests.servers.scripted import (
     REFRESH_REQUIRED,
+    Close,
     Item,
     Pause,
     Provider,
@@ -183,23 +185,111 @@ def test_to_allow_deletes_before_the_first_poll(mode: Any, tmp_path: Path) -> No
         check_untouched(client, recorder, b"c3")
 
 
-def test_swaps_are_no_deletes(tmp_path: Path) -> None:
-    """An entry that is reported deleted and added, as it is in the way, has not left."""
-    fill(tmp_path, COUNT)
-    recorder = Recorder()
-    swapped = [
+def swapped() -> list[Item]:
+    """Each person has the name of another one now: half of them are in the way for a while."""
+    return [
         entry(dn(COUNT + 1 - number), {"uid": [f"u{number}"]}, identity=uuid(number))
         for number in range(1, COUNT + 1)
     ]
+
+
+def test_swaps_are_counted(tmp_path: Path) -> None:
+    """Whoever is in the way is reported deleted, and added when the new name is known."""
+    fill(tmp_path, COUNT)
+    recorder = Recorder()
+    script = [*swapped(), refresh_delete(b"c2"), Pause()]
     with (
-        Provider([*swapped, refresh_delete(b"c2"), Pause()]) as provider,
-        follow(provider, tmp_path, recorder, max_deletes=0) as client,
+        Provider(script, script) as provider,
+        follow(provider, tmp_path, recorder, max_deletes=COUNT // 2 - 1) as client,
     ):
         recorder.mirror = contents(client)
+        assert attempt(client).deletes == COUNT // 2
+        client.allow_deletes()
+        recorder.mirror = contents(client)
         poll_until(client, recorder, "refresh_done")
-        assert recorder.of("delete")
         assert contents(client) == recorder.mirror
         assert len(recorder.mirror) == COUNT
+        assert client.store.origin.tally is None
+
+
+# --- what was loaded anew: the same people, with other UUIDs
+
+
+def reloaded(first: int = 1, last: int = COUNT, name: Callable[[int], str] = dn) -> list[Item]:
+    return [
+        entry(name(number), {"uid": [f"u{number}"]}, identity=uuid(1000 + number))
+        for number in range(first, last + 1)
+    ]
+
+
+@MODES
+@pytest.mark.parametrize(("limit", "most"), [(0, 0), (0.0, 0), (30, 30), (0.5, COUNT // 2)])
+def test_the_same_names_with_other_uuids(
+    limit: float, most: int, mode: Any, tmp_path: Path
+) -> None:
+    """No delete goes over the limit, however often it is tried."""
+    fill(tmp_path, COUNT)
+    script: list[Item] = [*reloaded(), refresh_present(b"c2"), Pause()]
+    deleted: set[Any] = set()
+    with Provider(*[script] * 5) as provider:
+        for _ in range(2):  # the next client counts on
+            recorder = Recorder()
+            with follow(provider, tmp_path, recorder, mode, max_deletes=limit) as client:
+                for _ in range(2):
+                    recorder.mirror = contents(client)
+                    error = attempt(client)
+                    assert (error.deletes, error.entries) == (most + 1, COUNT)
+                    deleted.update(recorder.of("delete"))
+                assert len(deleted) == most
+                assert recorder.of("refresh_done", "cookie") == []
+                assert client.store.origin.cookie == b"c1"
+        with follow(provider, tmp_path, recorder, mode, max_deletes=limit) as client:
+            client.allow_deletes()
+            recorder.mirror = contents(client)
+            poll_until(client, recorder, "refresh_done") if mode is PERSIST else client.run()
+            assert contents(client) == recorder.mirror
+            assert client.store.origin.tally is None
+
+
+def test_a_refresh_is_counted_over_commits_and_restarts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "REFRESH_SECONDS", 0)
+    fill(tmp_path, COUNT)
+    for last in (10, 30, 40):
+        recorder = Recorder()
+        with (
+            Provider([*reloaded(1, last), Pause(), Close()]) as provider,
+            follow(provider, tmp_path, recorder, max_deletes=40) as client,
+        ):
+            recorder.mirror = contents(client)
+            while client.store.origin.tally != f"{last} of {COUNT}":
+                client.poll(10)
+    recorder = Recorder()
+    with (
+        Provider([*reloaded(), refresh_delete(b"c2"), Pause()]) as provider,
+        follow(provider, tmp_path, recorder, max_deletes=40) as client,
+    ):
+        recorder.mirror = contents(client)
+        assert attempt(client).deletes == 41
+        assert not recorder.of("delete")
+
+
+def test_what_a_refresh_adds_is_no_part_of_the_store(tmp_path: Path) -> None:
+    """Loaded anew under other names: half of twice as many would be allowed to go."""
+    fill(tmp_path, COUNT)
+    answer = reloaded(name=lambda number: f"uid=n{number},dc=example,dc=com")
+    script: list[Item] = [*answer, refresh_delete(b"c2"), Pause()]
+    scripts: Answer = [[done(REFRESH_REQUIRED, sync_done=False)], script, script, script]
+    recorder = Recorder()
+    with (
+        Provider(*scripts) as provider,
+        follow(provider, tmp_path, recorder, max_deletes=0.5) as client,
+    ):
+        for _ in range(3):
+            recorder.mirror = contents(client)
+            error = attempt(client)
+            assert (error.deletes, error.entries) == (COUNT, COUNT)
 
 
 def test_the_persist_stage_is_not_guarded(tmp_path: Path) -> None:

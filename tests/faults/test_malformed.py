@@ -64,6 +64,22 @@ def info(value: bytes | None) -> Item:
 
 STATE = scripted.sync_state(ADD, uuid(3))
 
+
+def with_list(*attributes: bytes) -> Item:
+    """An entry with a list of attributes that is made by hand."""
+    uid = tlv(0x30, octets("uid"), tlv(0x31, octets("u3")))
+    return scripted.Message(
+        tlv(0x64, octets(DN), tlv(0x30, uid, *attributes)), control(SYNC_STATE, STATE)
+    )
+
+
+# Whoever writes this as LDIF without looking deletes, adds, and reads a local file.
+SMUGGLED = (
+    f"description: x\n\ndn: {scripted.dn(1)}\nchangetype: delete\n\ndn: uid=evil,dc=x\n"
+    "changetype: add\nuserPassword:< file:///etc/hostname\nsn"
+)
+WITHOUT_VALUES = f"'{DN}' with an attribute 'mail' without values"
+
 # Wrong in every stage: the item, and what the error says.
 MALFORMED = {
     "control truncated": (with_state(STATE[:-3]), "malformed Sync State Control: truncated"),
@@ -94,6 +110,24 @@ MALFORMED = {
     "dn half": (entry("uid=a,,dc=x", {}, ADD, uuid(3)), "DN is (none|not a DN)"),
     "dn not utf-8": (entry(b"uid=\xff,dc=example,dc=com", {}, ADD, uuid(3)), "not UTF-8"),
     "dn with nul": (entry(b"uid=a\0b,dc=x", {}, ADD, uuid(3)), "not LDAP"),
+    "name with line breaks": (
+        entry(DN, {SMUGGLED: ["x"]}, ADD, uuid(3)),
+        rf"'{DN}' with an attribute called 'description: x\\n",
+    ),
+    "option with a line break": (
+        entry(DN, {"cn;\nx": ["x"]}, ADD, uuid(3)),
+        rf"'{DN}' with an attribute called 'cn;\\nx'",
+    ),
+    "name empty": (entry(DN, {"": ["x"]}, ADD, uuid(3)), f"'{DN}' with an attribute called ''"),
+    "no values": (entry(DN, {"mail": []}, ADD, uuid(3)), WITHOUT_VALUES),
+    "value longer than what holds it": (
+        with_list(tlv(0x30, octets("mail"), tlv(0x31, b"\x04\x7fab"))),
+        f"{WITHOUT_VALUES}|not LDAP",  # patches/0009 lets python-ldap say so
+    ),
+    "value of 2 GB": (
+        with_list(tlv(0x30, octets("mail"), tlv(0x31, b"\x04\x84\x7f\xff\xff\xffab"))),
+        f"{WITHOUT_VALUES}|not LDAP",
+    ),
     "entry garbage": (scripted.Message(tlv(0x64, b"\x04\x7fab")), "not LDAP"),
     "entry empty": (scripted.Message(tlv(0x64)), "not LDAP"),
     "result empty": (scripted.Message(tlv(0x65)), "not LDAP"),
@@ -424,7 +458,7 @@ def test_a_server_put_back_in_time(
     recorder = Recorder()
     with (
         Provider([NEWER], [person(1, "older"), person(3), refresh_delete(b"c0")]) as provider,
-        follow(provider, tmp_path, recorder, mode) as client,
+        follow(provider, tmp_path, recorder, mode, lag_patience=0) as client,
     ):
         recorder.mirror = contents(client)
         while client.poll(10) and not recorder.of("refresh_done"):
@@ -442,7 +476,7 @@ def test_a_cookie_that_is_newer_is_given_up_for_good(tmp_path: Path) -> None:
     prepare("resumed", tmp_path)
     with (
         Provider([NEWER], [person(1), Close()]) as provider,
-        follow(provider, tmp_path, Recorder()) as client,
+        follow(provider, tmp_path, Recorder(), lag_patience=0) as client,
         pytest.raises(ldap.SERVER_DOWN),
     ):
         client.run()

@@ -18,6 +18,7 @@ from tests.contract.places import record
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, contents, follow, poll_until
 from tests.faults.test_stopping import meanwhile, on_signal, signal_main
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
+from tests.patience import HANGS_SECONDS
 from tests.servers import scripted
 from tests.servers.scripted import (
     Close,
@@ -96,7 +97,7 @@ def test_changes_before_during_and_after_it(tmp_path: Path) -> None:
         client.reconcile()
         assert client.poll(0)
         assert client.poll(0)
-        assert first.reached.wait(5)
+        assert first.reached.wait(HANGS_SECONDS)
         assert client.store.origin.cookie == b"c2"
         first.go_on()
         poll_until(client, recorder, "add", 4)
@@ -113,7 +114,7 @@ def test_from_a_thread_while_poll_waits(tmp_path: Path) -> None:
         follow(provider, tmp_path, recorder) as client,
     ):
         poll_until(client, recorder, "commit")
-        with meanwhile(lambda: waiting.reached.wait(5), client.reconcile):
+        with meanwhile(lambda: waiting.reached.wait(HANGS_SECONDS), client.reconcile):
             while len(recorder.of("refresh_done")) < 2:
                 assert client.poll(None)
         assert recorder.mirror.keys() == {dn(2)}
@@ -126,7 +127,7 @@ def test_from_a_signal_handler_while_poll_waits(tmp_path: Path) -> None:
         Provider([u(1), END, waiting], [u(2), refresh_delete(b"c2"), Pause()]) as provider,
         follow(provider, tmp_path, recorder) as client,
         on_signal(signal.SIGHUP, client.reconcile),
-        meanwhile(lambda: waiting.reached.wait(5), signal_main(signal.SIGHUP)),
+        meanwhile(lambda: waiting.reached.wait(HANGS_SECONDS), signal_main(signal.SIGHUP)),
     ):
         while len(recorder.of("refresh_done")) < 2:
             assert client.poll(None)
@@ -362,7 +363,7 @@ def test_a_month_is_no_time_too_long_to_wait_for(tmp_path: Path) -> None:
         follow(provider, tmp_path, recorder, **options) as client,
     ):
         poll_until(client, recorder, "commit")
-        with meanwhile(lambda: waiting.reached.wait(5), client.please_stop):
+        with meanwhile(lambda: waiting.reached.wait(HANGS_SECONDS), client.please_stop):
             client.run()
 
 

@@ -14,8 +14,8 @@ import ldap
 import pytest
 
 from syncrepl_client import Syncrepl, SyncreplMode
-from syncrepl_client.backoff import Backoff
 from syncrepl_client.exceptions import ClosedError, ConfigurationError, SyncUnsupported
+from syncrepl_client.waiting.backoff import Backoff
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, contents, follow, poll_until
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers import scripted

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Callable, NamedTuple
@@ -25,6 +25,7 @@ from tests.conftest import missing_servers_skip
 from tests.faults.proxy import Proxy
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, contents, follow, poll_until
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
+from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd, scripted
 from tests.servers.people import person, person_dn
 from tests.servers.scripted import (
@@ -155,9 +156,9 @@ class Set:
     def wait(self) -> None:
         """Wait until it is played."""
         for _ in range(self._times):
-            assert self._heard.acquire(timeout=5)
+            assert self._heard.acquire(timeout=HANGS_SECONDS)
         for pause in self._pauses:
-            assert pause.reached.wait(5)
+            assert pause.reached.wait(HANGS_SECONDS)
 
 
 @scenes
@@ -266,7 +267,7 @@ def test_the_other_half_comes_after_all(tmp_path: Path) -> None:
     recorder = Recorder()
     with Provider(script) as provider, follow(provider, tmp_path, recorder) as client:
         for pause in pauses:
-            pause.reached.wait(5)
+            pause.reached.wait(HANGS_SECONDS)
             assert client.poll(0.05)
             pause.go_on()
         poll_until(client, recorder, "add", 2)
@@ -368,6 +369,8 @@ def secure_slapd() -> Iterator[Slapd]:
 @pytest.mark.parametrize("starttls", [False, True], ids=["ldaps", "starttls"])
 @pytest.mark.parametrize("how", ["thread", "signal"])
 def test_half_a_tls_record(how: str, starttls: bool, secure_slapd: Slapd, tmp_path: Path) -> None:
+    with secure_slapd.connected() as connection, suppress(ldap.NO_SUCH_OBJECT):
+        connection.delete_s(person_dn(1))  # of the test before
     url = secure_slapd.url if starttls else secure_slapd.ldaps_url or ""
     with Proxy(int(url.rpartition(":")[2])) as proxy:
         recorder = Recorder()
@@ -387,7 +390,7 @@ def test_half_a_tls_record(how: str, starttls: bool, secure_slapd: Slapd, tmp_pa
             stop = client.please_stop if how == "thread" else signal_main(signal.SIGTERM)
             with (
                 on_signal(signal.SIGTERM, client.please_stop),
-                meanwhile(lambda: proxy.stalled.wait(5), stop),
+                meanwhile(lambda: proxy.stalled.wait(HANGS_SECONDS), stop),
             ):
                 poll_to_the_end(client)
             assert contents(client) == before
@@ -397,8 +400,6 @@ def test_half_a_tls_record(how: str, starttls: bool, secure_slapd: Slapd, tmp_pa
         client.run()
         assert contents(client) == recorder.mirror
     assert person_dn(1) in recorder.mirror
-    with secure_slapd.connected() as connection:
-        connection.delete_s(person_dn(1))
 
 
 # --- a process that is told to end
@@ -444,7 +445,7 @@ def test_sigterm_ends_a_process(name: str, tmp_path: Path) -> None:
             if WAIT in script:
                 provider.heard.wait("search")
             process.terminate()
-            rest, _ = process.communicate(timeout=9)
+            rest, _ = process.communicate(timeout=HANGS_SECONDS)
         assert process.returncode == 0
         assert rest.splitlines()[-1] == "the end"
     resume(tmp_path, scene.cookie)
@@ -601,7 +602,7 @@ def test_unbind_while_flooded(tmp_path: Path) -> None:
     recorder = Recorder()
     with Provider([u(1), Flood()]) as provider:
         client = follow(provider, tmp_path, recorder)
-        assert client.poll(1)
+        assert client.poll(HANGS_SECONDS)
         client.unbind()
         with pytest.raises(exceptions.ClosedError):
             client.please_stop()

@@ -14,6 +14,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,13 @@ import pytest
 
 from syncrepl_client import Syncrepl, SyncreplMode
 from syncrepl_client.callbacks import BaseCallback
+from syncrepl_client.entries.attributes import Attributes
 from syncrepl_client.exceptions import StoreError, StoreLocked, StoreVersionError
-from syncrepl_client.messages import Attributes
 from syncrepl_client.store import SQLiteStore
 from syncrepl_client.store.base import FORMAT_VERSION
-from syncrepl_client.store.journal import NO_BASE, header
+from syncrepl_client.store.shelve.journal import NO_BASE, header
 from tests.mirror import Content, Mirror, content, server_content
+from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
 from tests.servers.people import person, person_dn
 
@@ -97,7 +99,8 @@ class Directory:
 
     def until_equal(self, client: Syncrepl) -> None:
         refreshes, there = self.mirror.refreshes, self.there()
-        for _ in range(200):
+        deadline = time.monotonic() + HANGS_SECONDS
+        while time.monotonic() < deadline:
             goes_on = client.poll(0.05) and self.mirror.refreshes == refreshes
             if not goes_on and content(self.mirror.entries) == there:
                 break
@@ -113,7 +116,8 @@ class Directory:
 
     @staticmethod
     def _poll_on(client: Syncrepl) -> None:
-        for _ in range(200):
+        deadline = time.monotonic() + HANGS_SECONDS
+        while time.monotonic() < deadline:
             assert client.poll(0.05)
 
     def refused(self, error: type[StoreError] = StoreError) -> StoreError:

@@ -14,7 +14,7 @@ import ldap
 import pytest
 
 from syncrepl_client import Difference, DifferenceKind, Syncrepl, exceptions
-from syncrepl_client.network import ordinary
+from syncrepl_client.network import pages
 from tests.faults.recorder import Recorder, contents, follow, poll_until
 from tests.faults.test_stopping import meanwhile, on_signal, signal_main
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
@@ -180,7 +180,7 @@ SILENCES: dict[str, Callable[[], list[Item]]] = {
 
 @pytest.mark.parametrize("name", SILENCES)
 def test_a_silent_server(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ordinary, "_SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(pages, "_SILENCE_SECONDS", 0.3)
     with scene(tmp_path, SILENCES[name]()) as it:
         with pytest.raises(ldap.TIMEOUT, match="did not answer the search below"):
             it.client.verify()

@@ -13,7 +13,8 @@ from types import FrameType
 
 import pytest
 
-WATCHDOG_SECONDS = 10
+from tests.patience import HANGS_SECONDS
+
 WATCHDOG_SIGNAL = signal.SIGUSR2  # SIGALRM is for the tests
 
 
@@ -22,15 +23,15 @@ class Hangs(BaseException):
 
 
 def bark(number: int, frame: FrameType | None) -> None:
-    raise Hangs(f"not over after {WATCHDOG_SECONDS} s")
+    raise Hangs(f"not over after {HANGS_SECONDS:.0f} s")
 
 
 @pytest.fixture
 def watchdog() -> Iterator[None]:
-    """Interrupt the main thread, wherever it is, when a test takes too long."""
+    """Interrupt the main thread, wherever it is, when a test can only be taken to hang."""
     main = threading.main_thread().ident or 0
     before = signal.signal(WATCHDOG_SIGNAL, bark)
-    timer = threading.Timer(WATCHDOG_SECONDS, signal.pthread_kill, (main, WATCHDOG_SIGNAL))
+    timer = threading.Timer(HANGS_SECONDS, signal.pthread_kill, (main, WATCHDOG_SIGNAL))
     timer.start()
     try:
         yield

@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import ldap
 
 from syncrepl_client import Change, Syncrepl, SyncreplMode
+from syncrepl_client.entries.attributes import Attributes
 from syncrepl_client.exceptions import ServerError
-from syncrepl_client.messages import Attributes, Done, Message, RefreshRequired
+from syncrepl_client.network.session import Session
+from syncrepl_client.protocol import wire
+from syncrepl_client.protocol.messages import Done, Entry, Message, RefreshRequired
 from syncrepl_client.url import SearchUrl
 from tests.fuzz.messages import BASE, Case
 from tests.mirror import Mirror, content
@@ -21,7 +25,6 @@ from tests.mirror import Mirror, content
 ROOT_DSE: dict[str, dict[str, list[bytes]]] = {
     "OpenLDAP": {"objectclass": [b"OpenLDAProotDSE"]},
     "389-ds": {"vendorname": [b"389 Project"]},
-    "ApacheDS": {"vendorname": [b"Apache Software Foundation"]},
     "other": {},
 }
 CRASHES = (ldap.SERVER_DOWN, ldap.UNWILLING_TO_PERFORM, ldap.BUSY)
@@ -40,17 +43,49 @@ class Pretended:
     searches: list[bytes | None]
 
     def __init__(self, url: SearchUrl, *arguments: Any, **options: Any) -> None:
-        self.ldap = None
+        self.ldap = SimpleNamespace(abandon=lambda number: None)
         self.url = url
         self._searching = False
+        self._told: dict[str, Entry] = {}
+        self._answers: list[list[wire.RawResult]] = []
 
     def bind(self, *credentials: Any) -> None:
         return
 
-    def read(self, base: str, filter: str, names: Sequence[str]) -> dict[str, list[bytes]]:
+    def read(
+        self, base: str, filter: str, names: Sequence[str], scope: int = 0
+    ) -> dict[str, list[bytes]]:
         return ROOT_DSE[self.case.dialect.name] if base == "" else {}
 
-    def search(self, mode: SyncreplMode, cookie: bytes | None, refusal: Any) -> None:
+    def find(
+        self, base: str, filter: str, names: Sequence[str], scope: int = 0
+    ) -> wire.SearchEntry | None:
+        return wire.SearchEntry(base, {}) if base == BASE else None
+
+    def send(self, base: str, *search: Any, **more: Any) -> int:
+        """Show the entry that was told last under that name, if any, and that not always."""
+        told = self._told.get(base.lower())
+        answer = [wire.RawResult(ldap.RES_SEARCH_RESULT, (), ())]
+        if told is not None and self.chance.random() < 0.9:
+            shown = {**told.attrs, "nsUniqueId": [told.uuid.hex().encode()]}
+            answer.insert(0, wire.RawResult(ldap.RES_SEARCH_ENTRY, [(told.dn, shown, [])], ()))
+        self._answers.append(answer)
+        return len(self._answers) - 1
+
+    def answers(self, number: int, what: str, *, patient: bool = False) -> Iterator[wire.RawResult]:
+        yield from self._answers[number]
+
+    entries = Session.entries
+
+    def next(self, number: int) -> wire.RawResult | None:
+        return None if self.chance.random() < 0.2 else self._answers[number].pop(0)
+
+    async def listen_or_wake(self, deadline: float | None) -> None:
+        return
+
+    def search(
+        self, mode: SyncreplMode, cookie: bytes | None, refusal: Any, also: Sequence[str]
+    ) -> None:
         self.searches.append(cookie)
         self._searching = True
 
@@ -60,6 +95,8 @@ class Pretended:
         if self.chance.random() < 0.03:
             raise self.chance.choice(CRASHES)({"desc": "pretended"})
         message = self.said.pop(0)
+        if isinstance(message, Entry):
+            self._told[message.dn.lower()] = message
         self._searching = not isinstance(message, (Done, RefreshRequired))
         return message
 
@@ -91,6 +128,9 @@ class CommittedMirror(Mirror):
     def cookie_change(self, cookie: bytes) -> None:
         self.cookies.append(cookie)
 
+    def disconnected(self, error: Exception) -> None:
+        self.roll_back()  # a server that lags is waited for
+
     def refresh_done(self, items: Mapping[str, Attributes]) -> None:
         super().refresh_done(items)
         if self.chance.random() < 0.03:
@@ -102,7 +142,7 @@ def follow(case: Case) -> None:
     chance = random.Random(repr(case))
     kind: Any = type("Connection", (Pretended,), {"case": case, "chance": chance, "searches": []})
     mirror = CommittedMirror(chance)
-    patched = mock.patch("syncrepl_client.network.opener.Connection", kind)
+    patched = mock.patch("syncrepl_client.network.connector.Connection", kind)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as path, patched:
         for search in case.searches:
             kind.said = list(search.messages)

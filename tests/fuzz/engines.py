@@ -21,11 +21,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Callable
 
+from tests.patience import HANGS_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LENGTH = 4096
 INPUT_SECONDS = 10
 MEMORY_MEBIBYTES = 512
-GRACE_SECONDS = 60
 
 ATHERIS_MISSING = (
     "atheris is not installed (PyPI has wheels for CPython 3.11 to 3.13 on Linux x86-64 only): "
@@ -73,7 +74,7 @@ def run_atheris(name: str, seconds: int) -> str:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
         done = subprocess.run(
             [sys.executable, "-m", "tests.fuzz.engines", name, str(seconds), directory],
-            cwd=ROOT, capture_output=True, text=True, timeout=seconds + GRACE_SECONDS,
+            cwd=ROOT, capture_output=True, text=True, timeout=seconds + HANGS_SECONDS,
         )  # fmt: skip
     if done.returncode != 0:
         raise FuzzFailed(f"{name}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
@@ -93,7 +94,7 @@ def _child(name: str, seconds: int, directory: str) -> None:
     for number, data in enumerate(TARGETS[name].corpus):
         Path(corpus, str(number)).write_bytes(data)
     options = [
-        f"-max_total_time={seconds}", f"-max_len={MAX_LENGTH}", f"-timeout={INPUT_SECONDS}",
+        f"-max_total_time={seconds}", f"-max_len={MAX_LENGTH}", f"-timeout={HANGS_SECONDS:.0f}",
         f"-rss_limit_mb={MEMORY_MEBIBYTES}", f"-artifact_prefix={found}", "-verbosity=1",
     ]  # fmt: skip
     atheris.Setup([sys.argv[0], *options, str(corpus)], _shown(TARGETS[name].check))
@@ -103,7 +104,8 @@ def _child(name: str, seconds: int, directory: str) -> None:
 def _shown(check: Any) -> Any:
     def checked(data: bytes) -> None:
         try:
-            check(data)
+            with time_limit(INPUT_SECONDS):
+                check(data)
         except BaseException:
             sys.stdout.write(f"input: {data!r}\n")
             sys.stdout.flush()

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from syncrepl_client.dialect import APACHEDS, DS389, OPENLDAP, OTHER, Dialect
-from syncrepl_client.messages import (
+from syncrepl_client.protocol.dialect import DS389, OPENLDAP, OTHER, Dialect
+from syncrepl_client.protocol.messages import (
     Done,
     Entry,
     IdSet,
@@ -26,9 +26,10 @@ UUIDS = tuple(number.to_bytes(16, "big") for number in range(1, 7))
 NAMES = (
     "dc=x", "ou=a,dc=x", "ou=b,dc=x", "OU=A,dc=x", "cn=c,ou=a,dc=x", "cn=c,ou=b,dc=x",
     "cn=d,cn=c,ou=a,dc=x", "ou=b,ou=a,dc=x", "ou=a,ou=b,dc=x", "ou=a,ou=a,dc=x", "cn=z,dc=out",
+    "x=a,dc=x", "x=A,dc=x", "cn=c,x=a,dc=x", "cn=c,x=A,dc=x", "nsUniqueId=1,dc=x",
 )  # fmt: skip
 BAD_NAMES = ("", "no DN")
-DIALECTS = (OPENLDAP, DS389, APACHEDS, OTHER)
+DIALECTS = (OPENLDAP, DS389, OTHER)
 
 
 def _csn(number: int, sid: int) -> bytes:
@@ -38,6 +39,7 @@ def _csn(number: int, sid: int) -> bytes:
 COOKIES = (
     None, None, None, b"", b"c1", b"c2", b"rid=000,sid=001,csn=" + _csn(1, 1),
     b"rid=000,csn=" + _csn(2, 1) + b";" + _csn(1, 2), b"rid=000,csn=" + _csn(3, 2),
+    b"h:389##7", b"h:389##8",
 )  # fmt: skip
 
 
@@ -72,7 +74,16 @@ def _uuids() -> Any:
 
 
 def _entries() -> Any:
-    attrs = st.sampled_from(({}, {"v": [b"1"]}, {"v": [b"2"]}, {"V": [b"1"]}, {"entryDN": [b"?"]}))
+    attrs = st.sampled_from(
+        (
+            {},
+            {"v": [b"1"]},
+            {"v": [b"2"]},
+            {"V": [b"1"]},
+            {"entryDN": [b"?"]},
+            {"objectClass": [b"LDAPsubentry"]},
+        )
+    )
     names = st.one_of(*[st.sampled_from(NAMES)] * 9, st.sampled_from(BAD_NAMES))
     states = st.sampled_from((State.ADD,) * 4 + (State.MODIFY, State.DELETE, State.PRESENT))
     uuids, cookies = st.sampled_from(UUIDS), st.sampled_from(COOKIES)

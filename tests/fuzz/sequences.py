@@ -2,20 +2,26 @@
 """Whatever a server says, in whatever order: the mirror is legal, and equals the store.
 
 Beside the protocol runs a model of what a refresh may take away, made of RFC 4533 and of the
-table in the documentation, which knows nothing of DNs.
+table in the documentation, which knows of DNs only which are in the scope.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Callable
 
-from syncrepl_client import attributes, dn
+import ldap
+
 from syncrepl_client.changes import Phase
+from syncrepl_client.entries import attributes, dn
+from syncrepl_client.entries.attributes import Attributes
 from syncrepl_client.exceptions import ProtocolError
-from syncrepl_client.messages import (
+from syncrepl_client.protocol.extent import Extent
+from syncrepl_client.protocol.facts import Fact, RefreshDone, Request, StartOver
+from syncrepl_client.protocol.messages import (
     Done,
     Entry,
     IdSet,
@@ -26,16 +32,10 @@ from syncrepl_client.messages import (
     RefreshRequired,
     State,
 )
-from syncrepl_client.placement import Step
-from syncrepl_client.protocol import (
-    Fact,
-    RefreshDone,
-    Request,
-    StartOver,
-    Synchronization,
-)
+from syncrepl_client.protocol.placement import Step
+from syncrepl_client.protocol.synchronization import Synchronization
+from syncrepl_client.protocol.transitions import TRANSITIONS
 from syncrepl_client.store import MemoryStore, Origin, SQLiteStore, Store
-from syncrepl_client.transitions import TRANSITIONS
 from tests.fuzz import clients
 from tests.fuzz.engines import rounds
 from tests.fuzz.messages import BASE, UUIDS, Case, Search, cases
@@ -62,17 +62,69 @@ def _has_no_control(message: Message) -> bool:
     return isinstance(message, Done) and message.control is None
 
 
+def _outside(entry: Entry, subtree: bool) -> bool:
+    *below, base = entry.dn.lower().split(",")
+    return base != BASE or not (subtree or len(below) == 1)
+
+
+def _hidden(entry: Entry) -> bool:
+    """Say whether it is what 389-ds keeps from searches: a subentry, or a tombstone."""
+    return entry.dn.startswith("nsUniqueId=") or "objectClass" in entry.attrs
+
+
+_MADE_BY = {
+    "OpenLDAP": re.compile(rb"rid=\d+,(sid=\d+,)?csn=\d{14}\.\d{6}Z#\d{6}#\d{3}#\d{6}.*"),
+    "389-ds": re.compile(rb"\w+:\d+#.*#\d"),
+}
+
+
+def _kind(cookie: bytes | None) -> str | None:
+    """Say which kind of server makes such cookies."""
+    return next((kind for kind, form in _MADE_BY.items() if form.fullmatch(cookie or b"")), None)
+
+
+def _cookie(message: Message) -> bytes | None:
+    if isinstance(message, RefreshRequired):
+        return None
+    if isinstance(message, Done):
+        return None if message.control is None else message.control.cookie
+    return message.cookie
+
+
 class Model:
     """What a refresh has named so far, and so what its end may take away."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, subtree: bool) -> None:
         self.request = request
+        self.subtree = subtree
         self.words: dict[bytes, str] = {}
+        self.kind = request.dialect.name
+        self.stranger = False
         self.present_seen = False
         self.prune = False
 
+    def read(self, cookie: bytes | None) -> None:
+        """See by a *cookie* of the refresh whose it is.
+
+        Each kind of server has rules of its own for what an answer means.  One that the root DSE
+        does not show is known by its first cookie.  An answer of another kind of server than the
+        one that was asked, or that made the last cookie, can't be read by the rules: it counts
+        for nothing at its end.
+        """
+        kind = _kind(cookie)
+        asked = _kind(self.request.cookie)
+        if cookie and asked is not None:
+            self.stranger |= kind != asked
+        if kind is not None:
+            if self.kind == "other" and not self.stranger:
+                self.kind = kind
+            self.stranger |= kind != self.kind
+
     def hear(self, message: Message, held: set[bytes], cookie: bytes | None) -> None:
-        if isinstance(message, (Entry, Reference)):
+        if isinstance(message, Entry) and not self.answers(message):
+            if message.uuid in held:
+                self._word(message.uuid, "present")
+        elif isinstance(message, (Entry, Reference)):
             self._one(message, held)
         elif isinstance(message, IdSet):
             self.present_seen |= bool(message.uuids) and not message.deletes
@@ -80,6 +132,22 @@ class Model:
                 self._word(uuid, "gone" if message.deletes else "present")
         elif isinstance(message, PhaseEnd) and not message.done and not message.deletes:
             self.prune = self.prunes(False, cookie)
+
+    def answers(self, entry: Entry) -> bool:
+        """Say whether what is said of *entry* is part of the answer."""
+        if entry.state is State.DELETE:
+            return True
+        hidden = self.kind == "389-ds" and _hidden(entry)
+        return not hidden and not _outside(entry, self.subtree)
+
+    def completed(self, message: Entry, stored: Attributes) -> Attributes:
+        """Return the attributes that an entry has by a message of the refresh.
+
+        A resume of 389-ds has no operational ones, so those that are stored stay.
+        """
+        resumed = self.request.cookie is not None and self.request.dialect.name == "389-ds"
+        kept = {name: stored[name] for name in ("entryDN",) if resumed and name in stored}
+        return {**kept, **message.attrs}
 
     def _one(self, message: Entry | Reference, held: set[bytes]) -> None:
         placed = message.state in (State.ADD, State.MODIFY) or (
@@ -100,7 +168,7 @@ class Model:
             return True
         if deletes:
             return False
-        silence = self.request.dialect.name == "OpenLDAP" and cookie != self.request.cookie
+        silence = self.kind == "OpenLDAP" and cookie != self.request.cookie
         return self.present_seen or silence
 
     def leavers(self, held: set[bytes], deletes: bool, cookie: bytes | None) -> set[bytes]:
@@ -117,7 +185,7 @@ class Follower:
     def __init__(self, case: Case, store: Store) -> None:
         self.case = case
         self.store = store
-        self.mirror = Mirror()
+        self.mirror = Mirror(store.key)
         self.must_start_over = False
 
     def held(self) -> set[bytes]:
@@ -127,12 +195,13 @@ class Follower:
         """Search, and hear until it is over, must start over, or breaks the law."""
         afresh = search.afresh or self.must_start_over
         cookie = None if afresh else self.store.origin.cookie
-        request = Request(self.case.dialect, dn.key(BASE), self.case.subtree, cookie)
-        self.sync = Synchronization(request, self.store, self.store.named)
-        self.model = Model(request)
+        scope = ldap.SCOPE_SUBTREE if self.case.subtree else ldap.SCOPE_ONELEVEL
+        extent = Extent(dn.key(BASE), scope).at(self.case.dialect)
+        request = Request(self.case.dialect, extent, cookie)
+        self.sync = Synchronization(request, self.store, self.store.seen)
+        self.model = Model(request, self.case.subtree)
         self.must_start_over = False
         for message in search.messages:
-            message = self._as_meant(message)
             if self._illegal(message) and self.case.lawful:
                 continue
             if not self._hear(message) or self.must_start_over or self.sync.phase is Phase.OVER:
@@ -140,13 +209,6 @@ class Follower:
             self._idle()
             if self.must_start_over:
                 return
-
-    def _as_meant(self, message: Message) -> Message:
-        """ApacheDS: newcookie may end the refresh."""
-        ends = self.sync.refreshing and self.case.dialect.newcookie_ends_refresh
-        if ends and isinstance(message, NewCookie):
-            return PhaseEnd(True, True, message.cookie)
-        return message
 
     def _illegal(self, message: Message) -> bool:
         return (self.sync.phase, event(message)) not in TRANSITIONS
@@ -160,12 +222,16 @@ class Follower:
         if isinstance(message, RefreshRequired) or _has_no_control(message):
             return True
         ends = isinstance(message, Done) or (isinstance(message, PhaseEnd) and message.done)
-        return ends and self.model.never_sent(self.held())
+        return ends and not self.model.stranger and self.model.never_sent(self.held())
 
     def _hear(self, message: Message) -> bool:
         """Apply one message in a transaction; say whether the protocol took it."""
+        ends = isinstance(message, (PhaseEnd, Done))
+        if ends and self.sync.refreshing:
+            self.model.read(_cookie(message))
         expected = self._illegal(message) or self._refusable(message)
         before, held, refreshing = self.mirror.copy(), self.held(), self.sync.refreshing
+        expects = self._expected(message)
         self.store.begin()
         try:
             done = self._apply(message)
@@ -177,9 +243,11 @@ class Follower:
             self._check_equal()
             return False
         assert not expected, f"{message} was taken"
-        self._check_placed(message, held)
+        self._check_placed(message, held, expects)
         if refreshing:
             self._check_taken_away(message, held, done)
+            if not ends:  # what an entry is depends on the cookies before it
+                self.model.read(_cookie(message))
         self._commit()
         return True
 
@@ -222,28 +290,38 @@ class Follower:
         self.store.commit(origin)
 
     def _check_equal(self) -> None:
-        live = {each.key: (each.dn, attributes.decode(each.attrs)) for each in self.store.live()}
+        live = {each.dn: attributes.decode(each.attrs) for each in self.store.live()}
         assert live == self.mirror.entries, "the store and the mirror differ"
         records = filter(None, map(self.store.get, UUIDS))
         references = {each.uuid for each in records if dn.is_reference(each.key)}
         assert references == {uuid.bytes for uuid in self.mirror.references}
 
-    def _check_placed(self, message: Message, held: set[bytes]) -> None:
+    def _expected(self, message: Message) -> Attributes:
+        """Return the attributes that an entry is to have after its message."""
+        if not isinstance(message, Entry):
+            return {}
+        record = self.store.get(message.uuid)
+        if record is None or not self.sync.refreshing:
+            return message.attrs
+        return self.model.completed(message, attributes.decode(record.attrs))
+
+    def _check_placed(self, message: Message, held: set[bytes], expects: Attributes) -> None:
         """See that an entry is where its message said, as it said."""
         if not isinstance(message, Entry) or message.state is State.DELETE:
             return
-        if self.must_start_over:
+        if self.must_start_over or not self.model.answers(message):
             return
         record = self.store.get(message.uuid)
         if message.state is not State.PRESENT:
             assert record is not None
-            assert attributes.same(attributes.decode(record.attrs), message.attrs)
+            assert attributes.same(attributes.decode(record.attrs), expects)
         if record is not None and (message.state is not State.PRESENT or message.uuid in held):
-            assert (record.key, record.dn) == (dn.key(message.dn), message.dn)
+            assert (record.key, record.dn) == (self.store.key(message.dn), message.dn)
 
     def _check_taken_away(self, message: Message, held: set[bytes], done: bool) -> None:
         cookie, now = self.sync.cookie, self.held()
         if done:
+            assert not self.model.stranger, "the answer of another kind of server was believed"
             deletes = isinstance(message, PhaseEnd) and message.deletes
             if isinstance(message, Done) and message.control is not None:
                 deletes = message.control.deletes

@@ -14,49 +14,24 @@ import re
 import struct
 import tempfile
 import zlib
-from typing import Any, Callable, NamedTuple
+from typing import Any
 
 import ldap
 
-from syncrepl_client import attributes, cookie, dn, url, wire
+from syncrepl_client import url
+from syncrepl_client.entries import attributes, dn
+from syncrepl_client.entries.schema import AttributeTypes
 from syncrepl_client.exceptions import LDAPUrlError, ProtocolError, StoreError, StoreInvalid
-from syncrepl_client.messages import IdSet, NewCookie
 from syncrepl_client.modes import SyncreplMode
+from syncrepl_client.protocol import cookie, wire
+from syncrepl_client.protocol.messages import IdSet, NewCookie
+from syncrepl_client.protocol.view import Record
 from syncrepl_client.store import MemoryStore
-from syncrepl_client.store.journal import Journal, header, record
-from syncrepl_client.view import Record
+from syncrepl_client.store.shelve.journal import Journal, header, record
+from tests.fuzz.entry import written
+from tests.fuzz.pieces import UUID, Pieces, Target
 
-UUID = bytes(range(16))
 SECRET = "hunter2-qX9"
-
-
-class Target(NamedTuple):
-    """A decoder under test."""
-
-    check: Callable[[bytes], None]
-    corpus: tuple[bytes, ...]
-
-
-class Pieces:
-    """Takes fuzzed bytes apart; never runs out, gives zeros and empty strings then."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def number(self, limit: int) -> int:
-        first, self.data = self.data[:1], self.data[1:]
-        return first[0] % limit if first else 0
-
-    def octets(self) -> bytes:
-        size = self.number(256)
-        taken, self.data = self.data[:size], self.data[size:]
-        return taken
-
-    def text(self) -> str:
-        return self.octets().decode("utf-8", "replace")
-
-    def several(self, limit: int) -> range:
-        return range(self.number(limit + 1))
 
 
 # --- wire
@@ -116,10 +91,13 @@ def raw_result(data: bytes) -> None:
         wire.decode(wire.RawResult(kind, [first], controls))
 
 
-def operational_names(data: bytes) -> None:
-    for name in wire.operational_names(data.split(b"\0")):
-        assert name == name.lower()
-        assert not name.startswith("'")
+def attribute_types(data: bytes) -> None:
+    """Whatever the schema is, the way up from a name has an end."""
+    types = AttributeTypes(data.split(b"\0"))
+    for word in re.findall(r"[^\s()']+", data.decode(errors="replace"))[:50]:
+        assert next(types.lineage(word)) == types.identifier(word)
+        assert len(list(types.lineage(word))) <= data.count(b"SUP") + 1
+        types.is_operational(word)
 
 
 # --- attributes, dn, cookie
@@ -246,9 +224,9 @@ def _read_all(store: MemoryStore) -> None:
         with contextlib.suppress(StoreError):
             _ = store.at(key), list(store.below(key))
     with contextlib.suppress(StoreError):
-        store.named.present(uuids)
-        store.named.unknown()
-        list(store.named.leavers(unnamed=True))
+        store.seen.mark_present(uuids)
+        store.seen.any_unknown()
+        list(store.seen.to_delete(unseen=True))
     with contextlib.suppress(StoreError):
         _change_all(store, uuids)
     store.rollback()
@@ -315,7 +293,14 @@ TARGETS: dict[str, Target] = {
         b"\2\1\1\0\2\x30\0",
         b"\3\0\2\5\x80\3abc",
     )),
-    "operational_names": Target(operational_names, (
+    "entry": Target(written, (
+        b"\0\1a\2\2cn\1\1a\2sn\2\1b\1c",
+        b"\1\2a\n\3\5cn;\nx\1\1a\x10userPassword;x-y\1\4\xff\0\n:\2l:\1\0",
+        b"\0\1a\1\x1edescription: x\n\ndn: o=x\nchange\1\1a",
+        b"\0\1a\1\nchangetype\1\6delete",
+        b"\0\1a\2\2cn\0\2sn\1\x09< file:/a",
+    )),
+    "attribute_types": Target(attribute_types, (
         b"( 2.5.18.1 NAME 'createTimestamp' USAGE directoryOperation )",
         b"( 1.2 NAME ( 'a' 'B' ) DESC 'x' USAGE dSAOperation X-ORIGIN 'y' )\0( 1.3 NAME 'c' )",
         b"( 1 NAME ( USAGE distributedOperation",
@@ -370,9 +355,11 @@ HOSTILE: list[tuple[str, bytes]] = [
     ("sync_info", wire._encode(0xA3, wire._encode(0x31, (b"\x04\x10" + UUID) * 3000))),
     ("sync_info", b"\xa3\x84\xff\xff\xff\xff" + b"\x30\x84" * _LONG),
     ("sync_state", b"\x30" * _LONG),
-    ("operational_names", b"NAME (" * (_LONG // 6)),
-    ("operational_names", b"NAME '" + b" " * _LONG),
-    ("operational_names", b"NAME" + b" " * _LONG),
+    ("entry", b"\0\1a\5" + b"\xff" * _LONG),
+    ("raw_result", b"\0\1\0\0\x17" + b"\4" * _LONG),
+    ("attribute_types", b"NAME (" * (_LONG // 6)),
+    ("attribute_types", b"NAME '" + b" " * _LONG),
+    ("attribute_types", b"NAME" + b" " * _LONG),
     ("attributes", b"[" * _LONG + b"\n"),
     ("attributes", b'{"a":' * _LONG + b"\n"),
     ("attributes", b'{"a":[' + b"9" * _LONG + b"]}\n"),

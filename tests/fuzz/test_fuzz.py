@@ -7,8 +7,8 @@ from typing import Callable
 
 import pytest
 
-from syncrepl_client.dialect import OTHER
-from syncrepl_client.messages import Entry, IdSet, Message, PhaseEnd, State
+from syncrepl_client.protocol.dialect import OTHER
+from syncrepl_client.protocol.messages import Entry, IdSet, Message, PhaseEnd, State
 from tests.fuzz import engines, sequences
 from tests.fuzz.messages import UUIDS, Case, Search
 from tests.fuzz.targets import HOSTILE, TARGETS

@@ -8,12 +8,13 @@ from typing import Any, Callable
 from urllib.parse import quote
 
 import ldap
+import pytest
 
 from syncrepl_client.doctor import Verdict
-from syncrepl_client.messages import Attributes
+from syncrepl_client.entries.attributes import Attributes
 from tests.docs.test_setup import WithConfigDatabase
 from tests.live.test_doctor import EVERYTHING, examine, failures, found, touch
-from tests.servers import DS389, Server
+from tests.servers import DS389, Server, Slapd
 from tests.servers.people import people_entries, people_ldif, person, person_dn
 from tests.servers.process import find_program
 
@@ -58,16 +59,35 @@ def test_openldap(run_server: Callable[..., Any]) -> None:
     assert poor == []
 
 
+def test_language_tags(run_server: Callable[..., Any]) -> None:
+    server = run_server(Slapd)
+    attributes = found(examine(f"{server.url}{EVERYTHING}"), "attributes")
+    assert attributes.verdict is Verdict.OK
+    lines = "\n".join(attributes.advice.commands)
+    server = run_server(Slapd, extra_config=lines, ldif=people_ldif(2))
+    with server.connected() as connection:
+        connection.modify_s(person_dn(1), [(ldap.MOD_ADD, "description;lang-en", [b"x"])])
+        with pytest.raises(ldap.UNDEFINED_TYPE):
+            connection.modify_s(person_dn(1), [(ldap.MOD_ADD, "description;lang-a1", [b"x"])])
+
+
 def test_a_session_log(run_server: Callable[..., Any]) -> None:
     class Logless(WithConfigDatabase):
         def _global_config(self) -> str:
             return super()._global_config() + "\nmoduleload syncprov\n"
 
     server = run_server(Logless, extra_database="overlay syncprov")
-    findings = examine(f"{server.url}{EVERYTHING}")
-    log = found(findings, "session log")
+    as_root = f"{server.ldapi_url}{EVERYTHING}??bindname=EXTERNAL"
+    log = found(examine(as_root), "session log")
     assert log.verdict is Verdict.WARNING
+    assert log.found.startswith("none: ")
+    anybody = found(examine(f"{server.url}{EVERYTHING}"), "session log")
+    assert anybody.verdict is Verdict.UNKNOWN
+    assert anybody.advice.commands[1:] == log.advice.commands
     follow(log.advice.commands, ("ldapi:///", server.ldapi_url))
+    new = found(examine(as_root), "session log")  # and not what was just done
+    assert (new.verdict, new.advice.text) == (Verdict.OK, "")
+    assert "nothing in it yet" in new.found
     for number in (1, 2):
         with server.connected() as connection:
             connection.add_s(person_dn(number), list(person(number).items()))

@@ -20,18 +20,18 @@ from ldap.ldapobject import LDAPObject
 from syncrepl_client import Syncrepl, SyncreplMode, exceptions
 from syncrepl_client.callbacks import BaseCallback, LoggingCallback
 from syncrepl_client.changes import Change, ChangeKind, Phase
-from syncrepl_client.messages import Attributes
+from syncrepl_client.entries.attributes import Attributes
 from syncrepl_client.store import MemoryStore, SQLiteStore
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, contents, poll_until
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.mirror import content, server_content
+from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
 from tests.servers.people import branch_entry
 
 pytestmark = pytest.mark.usefixtures("watchdog")
 
 MODES = pytest.mark.parametrize("mode", [REFRESH_ONLY, PERSIST])
-PATIENCE_SECONDS = 10
 MANAGE_DSA_IT = RequestControl("2.16.840.1.113730.3.4.2", True)
 numbers = count()
 
@@ -135,7 +135,7 @@ def refresh(data_path: str, recorder: Recorder, url: str | None = None) -> None:
 
 def settle(client: Syncrepl, recorder: Recorder, tree: Tree, filter: str = "") -> None:
     """Poll until the client holds what the server does, by the store and by the callbacks."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + HANGS_SECONDS
     expected = tree.holds(filter or "(objectClass=*)")
     while content(contents(client)) != expected:
         assert time.monotonic() < deadline, (contents(client), expected)
@@ -997,3 +997,14 @@ def test_the_server_goes_away_and_comes_back(run_server: Any, data_path: str) ->
     server.start()
     refresh(data_path, recorder)
     assert recorder.changes == []
+
+
+def test_a_url_without_a_scope_is_warned_of(
+    tree: Tree, data_path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder()
+    refresh(data_path, recorder, f"{tree.server.url}/{tree.base}")
+    assert [record.message for record in caplog.records if "names no scope" in record.message]
+    caplog.clear()
+    refresh(data_path, recorder)
+    assert "names no scope" not in caplog.text

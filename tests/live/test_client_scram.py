@@ -20,6 +20,7 @@ from syncrepl_client.network import transport
 from tests.conftest import missing_servers_skip
 from tests.faults.recorder import REFRESH_ONLY, Recorder, contents
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
+from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
 from tests.servers.people import person, person_dn, uid
 from tests.servers.process import find_path
@@ -206,7 +207,7 @@ def in_a_process(
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS_SECONDS,
     )
 
 

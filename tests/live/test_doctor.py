@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any, Callable
 from urllib.parse import quote
@@ -15,8 +16,8 @@ from syncrepl_client import exceptions
 from syncrepl_client.doctor import Finding, Verdict, checks
 from syncrepl_client.doctor import examination as doctor
 from tests.conftest import missing_servers_skip
-from tests.servers import DS389, Slapd
-from tests.servers.people import SUFFIX, people_entries, people_ldif, person_dn
+from tests.servers import DS389, Server, Slapd
+from tests.servers.people import SUFFIX, people_entries, people_ldif, person, person_dn
 from tests.servers.process import free_port
 
 PEOPLE = 300
@@ -43,7 +44,7 @@ def found(findings: list[Finding], subject: str) -> Finding:
     return finding
 
 
-def touch(server: Slapd, text: bytes = b"touched") -> None:
+def touch(server: Server, text: bytes = b"touched") -> None:
     with server.connected() as connection:
         connection.modify_s(person_dn(3), [(ldap.MOD_REPLACE, "description", [text])])
 
@@ -53,6 +54,15 @@ def plain() -> Iterator[Slapd]:
     with missing_servers_skip(), Slapd(tls=True, ldif=people_ldif(PEOPLE)) as server:
         touch(server)
         yield server
+
+
+def test_which_attributes_are_asked_for(plain: Slapd) -> None:
+    for names in ("", "*", "cn,*", "*,+"):
+        attributes = found(examine(f"{plain.url}/{SUFFIX}?{names}?sub"), "attributes")
+        assert attributes.found == "all user attributes are asked for"
+        assert "by name" in attributes.advice.text
+    attributes = found(examine(f"{plain.url}/{SUFFIX}?cn,mail,+?sub"), "attributes")
+    assert (attributes.found, attributes.advice.text) == ("asked for by name", "")
 
 
 def test_a_server_that_is_set_up_well(run_server: Callable[..., Any]) -> None:
@@ -82,8 +92,9 @@ def test_no_session_log(plain: Slapd) -> None:
     findings = examine(f"{plain.url}{EVERYTHING}")
     assert failures(findings) == []
     log = found(findings, "session log")
-    assert log.verdict is Verdict.WARNING
+    assert log.verdict is Verdict.UNKNOWN  # an empty one looks the same
     assert "olcSpSessionlog: 10000" in log.advice.commands
+    assert "there is nothing to do" in log.advice.text
 
 
 def test_several_providers_have_several_csns(run_server: Callable[..., Any]) -> None:
@@ -167,17 +178,22 @@ def test_whom_it_is_bound_as(plain: Slapd) -> None:
 
 
 def test_the_bind_name_is_in_the_commands(run_server: Callable[..., Any]) -> None:
-    hidden = f'access to dn.base="{SUFFIX}" attrs=contextCSN by * none'
-    server = run_server(Slapd, extra_database=hidden)
+    server = run_server(Slapd, sizelimit=2)
     who = f"{server.url}{EVERYTHING}??bindname={quote(person_dn(1), safe='=')}"
     with server.connected() as connection:
         name, attrs = list(people_entries(2))[1]
         connection.add_s(name, [*attrs.items(), ("userPassword", [b"pw"])])
-    findings = examine(who, password="pw")
-    csn = found(findings, "contextCSN")
-    assert csn.verdict is Verdict.WARNING
-    assert f'by dn.exact="{person_dn(1)}" read' in csn.advice.commands[0]
-    assert found(findings, "session log").verdict is Verdict.UNKNOWN
+    limits = found(examine(who, password="pw"), "limits")
+    assert limits.verdict is Verdict.FAILURE
+    assert f'olcLimits: {{0}}dn.exact="{person_dn(1)}" size=unlimited' in limits.advice.commands[4]
+
+
+def test_the_context_need_not_be_readable(run_server: Callable[..., Any]) -> None:
+    hidden = "access to attrs=contextCSN by * none"
+    server = run_server(Slapd, sessionlog=100, extra_database=hidden, ldif=people_ldif(5))
+    touch(server)
+    findings = examine(f"{server.url}{EVERYTHING}")
+    assert found(findings, "session log").verdict is Verdict.OK
 
 
 @pytest.mark.parametrize(
@@ -254,6 +270,54 @@ def test_389_ds(ds389: DS389) -> None:
     assert found(findings, "deletes").verdict is Verdict.OK
     assert found(findings, "filter").verdict is Verdict.WARNING
     assert "as dn: cn=directory manager" in found(findings, "bind").found
+
+
+class Busy:
+    """Changes an entry of a server all the time."""
+
+    def __init__(self, server: DS389) -> None:
+        self._server = server
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._change)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _change(self) -> None:
+        number = 0
+        while not self._over.wait(0.05):
+            number += 1
+            touch(self._server, b"%d" % number)
+
+
+@pytest.mark.parametrize("manager", [True, False])
+def test_what_the_persist_stage_of_389_ds_sends(manager: bool, ds389: DS389) -> None:
+    ds389.reset()
+    with ds389.connected() as connection:
+        attrs = {**person(3), "userPassword": [b"not for anybody"]}
+        connection.add_s(person_dn(3), list(attrs.items()))
+    bind, password = ("?bindname=cn=Directory%20Manager", ds389.root_pw) if manager else ("", None)
+    where = f"{ds389.url}{EVERYTHING}?(objectClass=*){bind}"
+    with Busy(ds389):
+        persist = found(examine(where, password=password), "persist stage")
+    assert persist.verdict is (Verdict.OK if manager else Verdict.WARNING)
+    assert ("trust_persist" in persist.advice.text) is not manager
+    persist = found(examine(where, password=password), "persist stage")
+    assert persist.verdict is Verdict.UNKNOWN
+
+
+def test_a_schema_that_nobody_may_read(run_server: Callable[..., Any]) -> None:
+    hidden = 'access to dn.base="cn=Subschema" by * none\naccess to * by * read'
+    server = run_server(Slapd, sessionlog=100, extra_config=hidden)
+    schema = found(examine(f"{server.url}{EVERYTHING}"), "schema")
+    assert schema.verdict is Verdict.WARNING
+    assert schema.advice.commands == (
+        'access to dn.base="cn=Subschema" by anonymous read by * break',
+    )
 
 
 def test_389_ds_as_it_is_installed(run_server: Callable[..., Any]) -> None:

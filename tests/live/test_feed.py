@@ -13,15 +13,15 @@ import pytest
 from ldap.modlist import addModlist
 
 from syncrepl_client import Change, Phase, RetryCallback, Syncrepl, SyncreplMode
-from syncrepl_client.attributes import canonical
 from syncrepl_client.callbacks import Attributes, BaseCallback
+from syncrepl_client.entries.attributes import canonical
 from syncrepl_client.testing import Feed, Slapd
 from syncrepl_client.testing.people import SUFFIX, base_entries, people_ldif, person, person_dn
 from syncrepl_client.testing.pytest import MakeSlapd
+from tests.patience import HANGS_SECONDS
 
 PEOPLE, GROUPS = f"ou=people,{SUFFIX}", f"ou=groups,{SUFFIX}"
 ENGINEERS = f"ou=engineers,{SUFFIX}"
-PATIENCE_SECONDS = 10
 
 Call = tuple[Any, ...]
 Operation = tuple[Any, ...]
@@ -93,13 +93,13 @@ class OnSlapd:
             **self._options,
         )
         while not self._client.refreshed:
-            self._client.poll(PATIENCE_SECONDS)
+            self._client.poll(HANGS_SECONDS)
 
     def _changed(self) -> None:
         """Let the client hear of it, and commit it."""
         self.callback.calls, calls = [], self.callback.calls
         while ("before_commit",) not in self.callback.calls:
-            self._client.poll(PATIENCE_SECONDS)
+            self._client.poll(HANGS_SECONDS)
         self.callback.calls[:0] = calls
 
     def commit(self) -> None:

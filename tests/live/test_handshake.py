@@ -12,8 +12,8 @@ import ldap
 import pytest
 
 from syncrepl_client import Syncrepl
-from syncrepl_client.backoff import Backoff
 from syncrepl_client.network import handshake
+from syncrepl_client.waiting.backoff import Backoff
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, contents, poll_until
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers import Slapd

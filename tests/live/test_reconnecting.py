@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -11,15 +12,15 @@ import ldap
 import pytest
 
 from syncrepl_client import Syncrepl, SyncreplMode
-from syncrepl_client.backoff import Backoff
+from syncrepl_client.waiting.backoff import Backoff
 from tests.faults.recorder import Recorder, contents
 from tests.mirror import content, server_content
+from tests.patience import HANGS_SECONDS
 from tests.servers import DS389, Server, Slapd
 from tests.servers.people import person, person_dn
 
 RunServer = Callable[..., Any]
 SOON = Backoff(initial=0.05, maximum=0.2)
-POLLS = 300
 
 
 class Followed:
@@ -57,7 +58,8 @@ class Followed:
 
     def settle(self) -> None:
         """Poll until server, store and mirror are the same; give up after a while."""
-        for _ in range(POLLS):
+        deadline = time.monotonic() + HANGS_SECONDS
+        while time.monotonic() < deadline:
             assert self.client.poll(0.1)
             if content(contents(self.client)) == self.holds():
                 break

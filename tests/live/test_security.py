@@ -8,7 +8,10 @@ import logging
 import os
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Callable
 
@@ -24,16 +27,8 @@ from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers import Slapd
 from tests.servers.certificates import Certificates, make_certificates, make_self_signed
 from tests.servers.middle import Middle, TlsListener, only_version
-from tests.servers.scripted import (
-    Pause,
-    Provider,
-    done,
-    envelope,
-    notice,
-    octets,
-    person,
-    result,
-)
+from tests.servers.process import run
+from tests.servers.scripted import Pause, Provider, done, envelope, notice, octets, person, result
 
 pytestmark = pytest.mark.usefixtures("watchdog")
 
@@ -69,24 +64,114 @@ def never_asked() -> str:
 # --- certificates
 
 
+def make_of_another_authority(directory: Path) -> Certificates:
+    """A certificate of one authority, and another authority to trust."""
+    (directory / "other").mkdir()
+    other = make_certificates(directory / "other")
+    files = make_certificates(directory)
+    other.ca_file.replace(files.ca_file)
+    return files
+
+
+def make_not_yet_valid(directory: Path) -> Certificates:
+    """A certificate for the year after next."""
+    files = make_certificates(directory)
+    (directory / "index.txt").touch()
+    (directory / "ca.cnf").write_text(
+        f"[ca]\ndefault_ca=x\n[x]\ndatabase={directory}/index.txt\nnew_certs_dir={directory}\n"
+        "rand_serial=yes\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n",
+        encoding="ascii",
+    )
+    begins = (datetime.now(timezone.utc) + timedelta(days=400)).strftime("%Y%m%d%H%M%SZ")
+    run(
+        *("openssl", "ca", "-batch", "-notext", "-config", str(directory / "ca.cnf")),
+        *("-cert", str(files.ca_file), "-keyfile", str(directory / "ca.key")),
+        *("-in", str(directory / "server.csr"), "-extfile", str(directory / "san")),
+        *("-startdate", begins, "-days", "800", "-out", str(files.cert_file)),
+    )
+    return files
+
+
 @pytest.mark.parametrize(
-    "make_files",
+    ("make_files", "why"),
     [
-        make_self_signed,
-        functools.partial(make_certificates, names="DNS:elsewhere.example.com,IP:192.0.2.1"),
-        functools.partial(make_certificates, days=-1),
+        (make_self_signed, "is self-signed: trust it by itself"),
+        (
+            functools.partial(make_certificates, names="DNS:elsewhere.example.com,IP:192.0.2.1"),
+            "is made out for another name than 127.0.0.1",
+        ),
+        (functools.partial(make_certificates, days=-1), "certificate has expired"),
+        (
+            functools.partial(make_certificates, names="DNS:elsewhere", common_name="127.0.0.1"),
+            "is made out for another name than 127.0.0.1",
+        ),
+        (make_not_yet_valid, "is not valid yet: is the clock"),
+        (make_of_another_authority, "an authority that is not trusted"),
     ],
-    ids=["self-signed", "other host", "expired"],
+    ids=["self-signed", "other host", "expired", "common name", "not yet valid", "other authority"],
 )
-def test_certificates_that_are_refused(make_files: Any, run_server: Any, follow: Open) -> None:
+def test_certificates_that_are_refused(
+    make_files: Any, why: str, run_server: Any, follow: Open
+) -> None:
     server = run_server(Slapd, tls=True, make_files=make_files)
     options = {ldap.OPT_X_TLS_CACERTFILE: server.ca_file}
     for url, starttls in ((server.ldaps_url, False), (server.url, True)):
-        with pytest.raises((ldap.SERVER_DOWN, ldap.CONNECT_ERROR), match="certificate"):
+        with pytest.raises((ldap.SERVER_DOWN, ldap.CONNECT_ERROR), match=why):
             follow(url + ROOT, starttls=starttls, options=options, password=server.root_pw)
     server.stop()
     assert "BIND" not in server.log()
     assert SECRET not in server.log()
+
+
+def test_a_certificate_with_a_common_name_alone(run_server: Any, follow: Open) -> None:
+    make_files = functools.partial(make_certificates, names="", common_name="127.0.0.1")
+    server = run_server(Slapd, tls=True, make_files=make_files)
+    options = {ldap.OPT_X_TLS_CACERTFILE: server.ca_file}
+    with follow(server.ldaps_url + ANONYMOUS, options=options) as client:
+        client.run()
+    options[ldap.OPT_X_TLS_REQUIRE_SAN] = ldap.OPT_X_TLS_DEMAND
+    with pytest.raises((ldap.SERVER_DOWN, ldap.CONNECT_ERROR)):
+        follow(server.ldaps_url + ANONYMOUS, options=options)
+
+
+CONNECT = """
+import sys, ldap
+from syncrepl_client import Syncrepl, SyncreplMode
+path, url, ca_file, *lax = sys.argv[1:]
+options = {ldap.OPT_X_TLS_CACERTFILE: ca_file}
+if lax:
+    options[ldap.OPT_X_TLS_REQUIRE_SAN] = ldap.OPT_X_TLS_ALLOW
+try:
+    with Syncrepl(path, None, SyncreplMode.REFRESH_ONLY, url, options=options):
+        print("connected")
+except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR):
+    print("refused")
+"""
+LAX = {"TLS_REQSAN": "never", "TLS_REQCERT": "never", "TLS_PROTOCOL_MIN": "3.1"}
+
+
+@pytest.mark.parametrize("how", ["environment", "ldaprc", "option"])
+def test_what_is_around_does_not_weaken_tls(how: str, run_server: Any, tmp_path: Path) -> None:
+    """The environment and a file ldaprc are read by libldap; options come after them."""
+    make_files = functools.partial(
+        make_certificates, names="DNS:elsewhere", common_name="127.0.0.1"
+    )
+    server = run_server(Slapd, tls=True, make_files=make_files)
+    arguments = [f"{tmp_path}/", server.ldaps_url + ANONYMOUS, server.ca_file]
+    environment = dict(os.environ)
+    if how == "environment":
+        environment.update({f"LDAP{name}": value for name, value in LAX.items()})
+    elif how == "ldaprc":
+        lines = (f"{name} {value}\n" for name, value in LAX.items())
+        (tmp_path / "ldaprc").write_text("".join(lines))
+    else:
+        arguments.append("lax")
+    done = subprocess.run(
+        [sys.executable, "-c", CONNECT, *arguments],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == ("connected\n" if how == "option" else "refused\n")
+    assert ("OPT_X_TLS_REQUIRE_SAN lets the common name" in done.stderr) == (how == "option")
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +184,9 @@ OLD, MIDDLING = ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2
 
 
 def test_tls_before_1_2_is_refused(certificates: Certificates, follow: Open) -> None:
-    with TlsListener(certificates, OLD) as server:
+    with TlsListener(certificates, OLD, looks=1) as server:
         options = {ldap.OPT_X_TLS_CACERTFILE: str(certificates.ca_file)}
-        with pytest.raises(ldap.SERVER_DOWN, match=r"TLS 1\.2"):
+        with pytest.raises(ldap.SERVER_DOWN, match=r"speaks no TLS of version 1\.2 or later"):
             follow(server.url + SEARCH, password=SECRET, options=options)
         server.join()
     assert server.version is None
@@ -143,7 +228,7 @@ def test_tls_options_that_cannot_be_used(follow: Open, tmp_path: Path) -> None:
         (ldap.OPT_X_TLS_CACERTFILE, str(tmp_path / "missing.pem")),
         (ldap.OPT_X_TLS_CIPHER_SUITE, "no such suite"),
     ):
-        with pytest.raises(ConfigurationError, match="can't be set"):
+        with pytest.raises(ConfigurationError, match=r"can't be (set|read from)"):
             follow(f"ldaps://127.0.0.1:1{ANONYMOUS}", options={option: value})
 
 

@@ -13,10 +13,10 @@ import pytest
 from syncrepl_client import Syncrepl
 from syncrepl_client.exceptions import ConfigurationError, LDAPUrlConflict, LDAPUrlError
 from syncrepl_client.network.connection import Connection
+from syncrepl_client.network.connector import Connector
 from syncrepl_client.network.credentials import Credentials
-from syncrepl_client.network.opener import Opener
 from syncrepl_client.url import parse
-from syncrepl_client.waiting import Waker
+from syncrepl_client.waiting.waker import Waker
 from tests.faults.recorder import REFRESH_ONLY, Recorder, contents
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.servers import Slapd
@@ -45,7 +45,7 @@ def waker() -> Iterator[Waker]:
 def reach(waker: Waker, url: Any, start: int = 0, password: Any = None) -> Connection:
     parsed = parse(url)
     credentials = Credentials.choose(parsed, password)
-    connection = Opener(parsed, credentials, waker, starttls=False, options={}).open(start)
+    connection = Connector(parsed, credentials, waker, starttls=False, options={}).connect(start)
     connection.close()
     return connection
 
@@ -155,12 +155,12 @@ def test_what_no_other_server_can_mend(waker: Waker) -> None:
         with pytest.raises(ConfigurationError, match="is empty"):
             reach(waker, [first.url + BOUND, second.url], password=ask)
         with pytest.raises(ConfigurationError, match="can't be set"):
-            Opener(
+            Connector(
                 parsed,
                 Credentials.choose(parsed, ask),
                 waker,
                 starttls=False,
                 options={ldap.OPT_NETWORK_TIMEOUT: "soon"},
-            ).open()
+            ).connect()
         assert first.binds == second.binds == []
     assert asked == [1]

@@ -17,6 +17,7 @@ from syncrepl_client.callbacks import BaseCallback
 from syncrepl_client.exceptions import UsageError
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
+from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
 from tests.servers.people import SUFFIX, people_ldif, person, person_dn
 
@@ -168,7 +169,7 @@ def test_stats(make: Callable[..., Syncrepl], server: Slapd) -> None:
         assert later.changes == {**stats.changes, **dict.fromkeys(ONE_EACH, 1)}
         assert later.commits > stats.commits
         assert later.lag is not None
-        assert 0 <= later.lag < 60
+        assert 0 <= later.lag < HANGS_SECONDS
         server.stop()
         client.poll(0.1)
         assert client.stats.stage == "disconnected"

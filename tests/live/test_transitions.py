@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.conftest import missing_servers_skip
+from tests.patience import HANGS_SECONDS
 from tests.servers import DS389
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +19,6 @@ def test_nothing_is_lost() -> None:
     with missing_servers_skip():
         DS389().remove()
     command = [sys.executable, "-m", "tests.transitions", "--starts", "25", "--seed", "1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANGS_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing was lost" in done.stdout

@@ -11,9 +11,9 @@ import ldap
 import pytest
 from ldap.ldapobject import LDAPObject
 
-from syncrepl_client import Difference, DifferenceKind, Syncrepl, dn, exceptions
-from syncrepl_client.attributes import decode, encode
-from syncrepl_client.messages import Attributes
+from syncrepl_client import Difference, DifferenceKind, Syncrepl, exceptions
+from syncrepl_client.entries import dn
+from syncrepl_client.entries.attributes import Attributes, decode, encode
 from tests.conftest import missing_servers_skip
 from tests.contract.places import record
 from tests.faults.recorder import PERSIST, REFRESH_ONLY, Recorder, poll_until
@@ -62,8 +62,12 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture
 def admin(server: Server) -> Iterator[LDAPObject]:
+    """A connection; what a test has added, or one that failed has left, is gone after it."""
     with server.connected() as connection:
         yield connection
+    with server.connected() as connection:
+        for base in (DEEP, DEEPER):
+            delete_below(connection, base)
 
 
 def add(admin: LDAPObject, name: str, attrs: Attributes) -> None:
@@ -79,7 +83,11 @@ def describe(admin: LDAPObject, name: str, text: str) -> None:
 
 
 def delete_below(admin: LDAPObject, base: str) -> None:
-    names = [name for name, _ in admin.search_s(base, ldap.SCOPE_SUBTREE, attrlist=["1.1"])]
+    try:
+        found = admin.search_s(base, ldap.SCOPE_SUBTREE, attrlist=["1.1"])
+    except ldap.NO_SUCH_OBJECT:
+        return
+    names = [name for name, _ in found]
     for name in sorted(names, key=len, reverse=True):
         admin.delete_s(name)
 
@@ -139,8 +147,8 @@ def plant(client: Syncrepl) -> list[Difference]:
 def snapshot(client: Syncrepl, path: Path) -> tuple[Any, ...]:
     """All that verify() must leave as it is: every row, the cookie, and every byte on disk."""
     files = {file.name: file.read_bytes() for file in path.iterdir() if "shm" not in file.name}
-    client.store.named.clear()
-    rows = list(client.store.named.leavers(unnamed=True))
+    client.store.seen.clear()
+    rows = list(client.store.seen.to_delete(unseen=True))
     return rows, client.store.origin, client.store.in_transaction, files
 
 
@@ -173,7 +181,6 @@ def test_nothing_differs(server: Server, admin: LDAPObject, attrs: str, tmp_path
         assert ("change", person_dn(5)) in recorder.changes
         assert len(recorder.changes) < 10  # it was a resume
         assert client.verify() == []
-    delete_below(admin, DEEPER)
 
 
 def test_what_changed_since_the_last_poll(

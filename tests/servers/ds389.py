@@ -10,17 +10,20 @@ temporary directory: any user can run it, and nothing is left behind.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import pwd
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import ldap
-from ldap.dn import str2dn
+from ldap.dn import explode_dn, str2dn
+from ldap.ldapobject import LDAPObject
 
+from tests.patience import HANGS_SECONDS
 from tests.servers.people import BRANCHES, SUFFIX, branch_entry, suffix_entry
 from tests.servers.process import LOOPBACK, Server, find_path, find_program
 
@@ -47,26 +50,6 @@ DIRECTORIES = {
     "tmp_dir": "run",
 }
 
-# What is added to the template. It must not start with an empty line: ns-slapd
-# takes two of them for an entry without a DN, and ends.
-BACKEND_LDIF = f"""\
-dn: {BACKEND}
-objectClass: top
-objectClass: extensibleObject
-objectClass: nsBackendInstance
-cn: userRoot
-nsslapd-suffix: %ds_suffix%
-nsslapd-cachememsize: 20000000
-
-dn: cn="%ds_suffix%",cn=mapping tree,cn=config
-objectClass: top
-objectClass: extensibleObject
-objectClass: nsMappingTree
-cn: %ds_suffix%
-nsslapd-state: backend
-nsslapd-backend: userRoot
-
-"""
 # What differs from the template.
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "cn=config": {
@@ -101,12 +84,18 @@ ANYONE_READS = (
 class DS389(Server):
     """One 389-ds on loopback: retro changelog, sync plug-in, anonymous may read."""
 
-    def __init__(self, *, suffix: str = SUFFIX, anyone_syncs: bool = True) -> None:
-        """Nothing is started yet: that is start(), or entering the context."""
+    def __init__(
+        self, *, suffix: str = SUFFIX, anyone_syncs: bool = True, db_lib: str | None = None
+    ) -> None:
+        """Nothing is started yet: that is start(), or entering the context.
+
+        What the database is made with is "mdb" or "bdb"; None: as dscreate would.
+        """
         self._settings = {**SETTINGS, **(ANYONE_SYNCS if anyone_syncs else {})}
         self._ns_slapd = find_program("ns-slapd", PACKAGE)
         self._shared = find_path(SHARED_DIRECTORIES, PACKAGE)
-        super().__init__("ds389", start_seconds=60)
+        self._db_lib = db_lib or ("mdb" if self._version() >= 3 else "bdb")
+        super().__init__("ds389", start_seconds=HANGS_SECONDS)
         # ns-slapd takes what follows "slapd-" in this path for its name, and the
         # name goes into that of a semaphore that the whole machine shares.
         name = self.directory.name.replace("ds389-", "slapd-")
@@ -123,8 +112,12 @@ class DS389(Server):
         """
         with self.connected() as connection:
             found = connection.search_s(self.suffix, ldap.SCOPE_SUBTREE, attrlist=["1.1"])
-            names = [dn for dn, _ in found if dn != self.suffix]
-            for dn in sorted(names, key=lambda dn: -len(str2dn(dn))):
+            for dn in leaves_first(dn for dn, _ in found if dn != self.suffix):
+                # On LMDB it, or one below it, may have an old name.
+                with contextlib.suppress(ldap.NO_SUCH_OBJECT, ldap.NOT_ALLOWED_ON_NONLEAF):
+                    connection.delete_s(dn)
+            left = true_names(connection, self.suffix)
+            for dn in leaves_first(dn for dn in left if dn != self.suffix):
                 connection.delete_s(dn)
             for name in BRANCHES:
                 connection.add_s(f"ou={name},{self.suffix}", list(branch_entry(name).items()))
@@ -149,8 +142,34 @@ class DS389(Server):
         self.restart()  # the first start adds the entryUUID plug-in, the second loads it
         with self.connected() as connection:
             entry = {**suffix_entry(self.suffix), "aci": [ANYONE_READS]}
-            connection.add_s(self.suffix, list(entry.items()))
+            for dn, attrs in (*self._backend(), (self.suffix, entry)):
+                connection.add_s(dn, list(attrs.items()))
         self.reset()
+
+    def _backend(self) -> Iterator[tuple[str, Mapping[str, list[bytes]]]]:
+        """The database, and what leads to it: as dscreate does, over LDAP.
+
+        3.1, on LMDB, does not load them from a dse.ldif that it finds at its first start.
+        """
+        suffix = self.suffix.encode()
+        yield (
+            BACKEND,
+            {
+                "objectClass": [b"extensibleObject", b"nsBackendInstance"],
+                "cn": [b"userRoot"],
+                "nsslapd-suffix": [suffix],
+                "nsslapd-cachememsize": [b"20000000"],
+            },
+        )
+        yield (
+            f'cn="{self.suffix}",cn=mapping tree,cn=config',
+            {
+                "objectClass": [b"extensibleObject", b"nsMappingTree"],
+                "cn": [suffix],
+                "nsslapd-state": [b"backend"],
+                "nsslapd-backend": [b"userRoot"],
+            },
+        )
 
     def _command(self) -> list[str]:
         # -d keeps ns-slapd in the foreground.
@@ -159,7 +178,7 @@ class DS389(Server):
 
     def _dse(self) -> str:
         template = self._shared / "data" / "template-dse.ldif"
-        text = template.read_text(encoding="utf-8").replace("\n ", "") + BACKEND_LDIF
+        text = template.read_text(encoding="utf-8").replace("\n ", "")
         for dn, settings in self._settings.items():
             text = with_settings(text, dn, settings)
         values = self._values()
@@ -172,7 +191,7 @@ class DS389(Server):
             cert_dir=str(self._config),
             config_dir=str(self._config),
             schema_dir=str(self._config / "schema"),
-            db_lib="mdb" if self._version() >= 3 else "bdb",  # what dscreate would take
+            db_lib=self._db_lib,
             ds_passwd=hashed(self.root_pw),
             ds_port=str(self.port),
             ds_suffix=self.suffix,
@@ -189,6 +208,38 @@ class DS389(Server):
         defaults = (self._shared / "inf" / "defaults.inf").read_text(encoding="utf-8")
         found = re.search(r"^version *= *(\d+)", defaults, re.MULTILINE)
         return int(found[1]) if found else 0
+
+
+def leaves_first(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda dn: -len(str2dn(dn)))
+
+
+def true_names(connection: LDAPObject, suffix: str) -> list[str]:
+    """DNs of all entries, made from where each is in the tree."""
+    return [name for _, name in names(connection, suffix)]
+
+
+def old_names(connection: LDAPObject, suffix: str) -> dict[str, str]:
+    """DNs that searches show and that are not those of the entries, with those that are.
+
+    3.1, on LMDB, shows some of those below a renamed container with the DNs that they had before,
+    and does not know them by these.
+    """
+    found = list(names(connection, suffix))
+    true = {name for _, name in found}
+    return {shown: name for shown, name in found if shown not in true}
+
+
+def names(connection: LDAPObject, suffix: str) -> Iterator[tuple[str, str]]:
+    """Each entry's DN as a search shows it, and as it is by its place in the tree."""
+    found = connection.search_s(suffix, ldap.SCOPE_SUBTREE, attrlist=["entryid", "parentid"])
+    tree = {attrs["entryid"][0]: (dn, attrs.get("parentid", [b""])[0]) for dn, attrs in found}
+
+    def name(identity: bytes) -> str:
+        dn, parent = tree[identity]
+        return dn if parent not in tree else f"{explode_dn(dn)[0]},{name(parent)}"
+
+    return ((dn, name(identity)) for identity, (dn, _) in tree.items())
 
 
 def with_settings(ldif: str, dn: str, settings: Mapping[str, str]) -> str:

@@ -16,10 +16,9 @@ from types import TracebackType
 from typing import TypeVar
 
 from syncrepl_client.network import handshake
+from tests.patience import HANGS_SECONDS
 from tests.servers.certificates import Certificates
 from tests.servers.process import LOOPBACK
-
-PATIENCE_SECONDS = 10
 
 L = TypeVar("L", bound="Listener")
 
@@ -33,7 +32,7 @@ class Listener:
     def __init__(self) -> None:
         self.received = b""
         self._listener = socket.create_server((LOOPBACK, 0))
-        self._listener.settimeout(PATIENCE_SECONDS)
+        self._listener.settimeout(HANGS_SECONDS)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{self.scheme}://{LOOPBACK}:{self.port}"
         self._thread = threading.Thread(target=self._run, name="middle")
@@ -46,7 +45,7 @@ class Listener:
             with contextlib.suppress(OSError):  # the client is gone, or would not have us
                 connection, _ = self._listener.accept()
                 with connection:
-                    connection.settimeout(PATIENCE_SECONDS)
+                    connection.settimeout(HANGS_SECONDS)
                     self._serve(connection)
 
     def _read_all(self, connection: socket.socket) -> None:
@@ -58,7 +57,7 @@ class Listener:
 
     def join(self) -> None:
         """Wait until the last connection has ended, so that all that was sent is there."""
-        self._thread.join(PATIENCE_SECONDS)
+        self._thread.join(HANGS_SECONDS)
         assert not self._thread.is_alive()
 
     def __enter__(self: L) -> L:
@@ -103,8 +102,10 @@ class TlsListener(Listener):
     scheme = "ldaps"
     connections = 2 if handshake.is_needed() else 1
 
-    def __init__(self, files: Certificates, version: ssl.TLSVersion) -> None:
+    def __init__(self, files: Certificates, version: ssl.TLSVersion, *, looks: int = 0) -> None:
+        """*looks*: so often a client that was refused comes back to see why."""
         super().__init__()
+        self.connections += looks
         self.version: str | None = None
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(files.cert_file, files.key_file)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Union
 
+from tests.patience import HANGS_SECONDS
 from tests.servers.process import LOOPBACK
 
 SYNC_REQUEST = "1.3.6.1.4.1.4203.1.9.1.1"
@@ -30,7 +31,7 @@ START_TLS = "1.3.6.1.4.1.1466.20037"
 PRESENT, ADD, MODIFY, DELETE = range(4)
 SUCCESS, PROTOCOL_ERROR, NO_SUCH_OBJECT, UNWILLING, CANCELED = 0, 2, 32, 53, 118
 REFRESH_REQUIRED = 4096
-PATIENCE_SECONDS = 10
+STRANGER = b"rid=000,csn=20000101000000.000000Z#000000#ffe#000000"
 
 Text = Union[str, bytes]
 
@@ -38,6 +39,31 @@ ROOT_DSE: Mapping[str, Mapping[str, Sequence[str]]] = {
     "openldap": {"objectClass": ["top", "OpenLDAProotDSE"]},
     "389": {"objectClass": ["top"], "vendorName": ["389 Project"]},
     "other": {"objectClass": ["top"]},
+}
+# Of servers that can't be followed: what they said when they were asked, shortened.
+FOREIGN_ROOT_DSE: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "apacheds": {
+        "objectClass": ["top", "extensibleObject"],
+        "vendorName": ["Apache Software Foundation"],
+        "vendorVersion": ["2.0.0.AM26"],
+        "supportedControl": ["1.2.840.113556.1.4.319", SYNC_REQUEST, SYNC_STATE, SYNC_DONE],
+        "supportedExtension": [START_TLS, WHO_AM_I],
+    },
+    "samba": {
+        "vendorName": ["Samba Team (https://www.samba.org)"],
+        "namingContexts": ["DC=example,DC=com", "CN=Configuration,DC=example,DC=com"],
+        "supportedCapabilities": ["1.2.840.113556.1.4.800", "1.2.840.113556.1.4.1670"],
+        "supportedControl": ["1.2.840.113556.1.4.319", "1.2.840.113556.1.4.841"],
+    },
+    "active directory": {
+        "supportedCapabilities": ["1.2.840.113556.1.4.800", "1.2.840.113556.1.4.1670"],
+        "supportedControl": ["1.2.840.113556.1.4.319", "1.2.840.113556.1.4.841"],
+    },
+    "ldaptor": {
+        "supportedLDAPVersion": ["3"],
+        "namingContexts": ["dc=com"],
+        "supportedExtension": ["1.3.6.1.4.1.4203.1.11.1"],
+    },
 }
 
 # --- BER: what is needed of it
@@ -103,7 +129,7 @@ def envelope(message_id: int, operation: bytes, controls: bytes = b"") -> bytes:
     return tlv(0x30, number(message_id), operation, tlv(0xA0, controls) if controls else b"")
 
 
-def control(oid: str, value: bytes | None) -> bytes:
+def control(oid: Text, value: bytes | None) -> bytes:
     return tlv(0x30, octets(oid), b"" if value is None else octets(value))
 
 
@@ -348,9 +374,7 @@ class Heard:
     def wait(self, what: str, times: int = 1) -> None:
         """Wait until *what* was heard so often."""
         with self._changed:
-            if not self._changed.wait_for(
-                lambda: self._what.count(what) >= times, PATIENCE_SECONDS
-            ):
+            if not self._changed.wait_for(lambda: self._what.count(what) >= times, HANGS_SECONDS):
                 raise AssertionError(f"the client never sent {what}; it sent {self._what}")
 
     def __contains__(self, what: object) -> bool:
@@ -374,9 +398,18 @@ class Settings:
     answers_cancel: bool = True
     bind_result: int | None = SUCCESS
     """None: a bind is not answered."""
+    bind_text: str = ""
+    lets_nobody_in: bool = False
+    """An anonymous bind succeeds, whatever others get."""
     starttls_result: int = PROTOCOL_ERROR
     root_dse_result: int | None = SUCCESS
     """None: a reading of the root DSE is not answered."""
+    unknown_operation: tuple[int, str] = (PROTOCOL_ERROR, "")
+    """How an extended operation is refused that is not known."""
+    context: bytes | None = None
+    """The cookie that answers a cookie of a server that nobody has; None: an error does."""
+    root_dse_flood: Message | None = None
+    """A reading of the root DSE is answered by this without end."""
     identity: str | None = None
     """The answer to "Who am I?"; None: the operation is not known."""
     answers_who_am_i: bool = True
@@ -384,8 +417,12 @@ class Settings:
     """What 389-ds's root DSE says of its changelog."""
     attribute_types: Sequence[str] = ()
     """Attribute type descriptions in the subschema."""
-    entries: Mapping[str, Message] = field(default_factory=dict)
+    entries: Mapping[str, Message | list[Message]] = field(default_factory=dict)
     """What searches without any control find, by their base."""
+    ignores: Container[str] = ()
+    """DNs of entries whose reading is not answered."""
+    hides: Container[str] = ()
+    """DNs of entries that 389-ds tells of, but does not show when they are read again."""
 
 
 class Provider:
@@ -399,6 +436,7 @@ class Provider:
         self.searches: list[SyncSearch] = []
         self.pages: list[tuple[int, bytes]] = []
         """Size and cookie of each page that was asked for."""
+        self._told: dict[str, tuple[bytes, bytes]] = {}
         self._scripts = [list(script) for script in scripts]
         self._page_scripts: list[list[Item]] = []
         self._lock = threading.Lock()
@@ -422,6 +460,30 @@ class Provider:
     def next_page(self) -> list[Item]:
         with self._lock:
             return self._page_scripts.pop(0) if self._page_scripts else []
+
+    def tell(self, message: Message) -> None:
+        """Have an entry that 389-ds tells of be what a search for it finds from now on."""
+        if self.settings.kind == "389" and message.operation[0] == 0x64:
+            with contextlib.suppress(ValueError, IndexError), self._lock:  # it may be malformed
+                self._remember(message)
+
+    def _remember(self, message: Message) -> None:
+        (_, name), (_, attrs) = elements(split(message.operation)[1])
+        [(_, content)] = elements(message.controls)
+        *_, (_, value) = elements(content)
+        (_, state), (_, identity), *_ = elements(split(value)[1])
+        self._told = {at: told for at, told in self._told.items() if told[0] != identity}
+        if state[0] in (ADD, MODIFY):
+            self._told[name.decode().lower()] = identity, attrs
+
+    def told(self, name: str) -> Message | None:
+        """Return the entry *name* as it was told last, with its nsUniqueId."""
+        with self._lock:
+            identity, attrs = self._told.get(name.lower(), (b"", b""))
+        if not identity or name in self.settings.hides:
+            return None
+        unique = split(attributes({"nsUniqueId": [identity.hex()]}))[1]
+        return Message(tlv(0x64, octets(name), tlv(0x30, attrs, unique)))
 
     def next_script(self) -> list[Item]:
         with self._lock:
@@ -478,6 +540,8 @@ class _Search:
     def _play(self) -> None:
         with contextlib.suppress(OSError):  # the client is gone
             for item in self._script:
+                if isinstance(item, Message):
+                    self._session.provider.tell(item)
                 for data in self._bytes(item):
                     if not self._session.send(data, unless=self._ended):
                         return
@@ -525,7 +589,7 @@ class _Session:
 
     def __init__(self, provider: Provider, connection: socket.socket) -> None:
         self.in_mid_message = False
-        self._provider = provider
+        self.provider = provider
         self._socket = connection
         self._sending = threading.Lock()
         self._searches: dict[int, _Search] = {}
@@ -567,7 +631,7 @@ class _Session:
         while True:
             received = self._socket.recv(65536)
             if not received:
-                self._provider.heard.add("close")
+                self.provider.heard.add("close")
                 return
             buffered += received
             while is_whole(buffered):
@@ -586,22 +650,23 @@ class _Session:
         elif tag == 0x50:
             abandoned = int.from_bytes(operation, "big")
             of_search = abandoned in self._searches
-            self._provider.heard.add("abandon" if of_search else "abandon of something else")
+            self.provider.heard.add("abandon" if of_search else "abandon of something else")
             self._end_search(abandoned)
         elif tag == 0x77:
             self._extended(message_id, operation)
         elif tag == 0x42:
-            self._provider.heard.add("unbind")
+            self.provider.heard.add("unbind")
             return False
         return True
 
     def _bind(self, message_id: int, operation: bytes) -> None:
         _, (_, name), (_, password) = elements(operation)
-        self._provider.binds.append(Bind(name.decode(), password))
-        self._provider.heard.add("bind")
-        code = self._provider.settings.bind_result
+        self.provider.binds.append(Bind(name.decode(), password))
+        self.provider.heard.add("bind")
+        settings = self.provider.settings
+        code = SUCCESS if settings.lets_nobody_in and not name else settings.bind_result
         if code is not None:
-            self._answer(message_id, result(0x61, code))
+            self._answer(message_id, result(0x61, code, settings.bind_text))
 
     def _end_search(self, message_id: int) -> bool:
         search = self._searches.get(message_id)
@@ -609,57 +674,72 @@ class _Session:
 
     def _extended(self, message_id: int, operation: bytes) -> None:
         fields = dict(elements(operation))
-        oid, settings = fields[0x80].decode(), self._provider.settings
-        code = PROTOCOL_ERROR
+        oid, settings = fields[0x80].decode(), self.provider.settings
+        code, text = settings.unknown_operation
         if oid == START_TLS:
-            self._provider.heard.add("starttls")
-            code = settings.starttls_result
+            self.provider.heard.add("starttls")
+            code, text = settings.starttls_result, ""
         elif oid == WHO_AM_I and settings.identity is not None:
-            self._provider.heard.add("who am I")
+            self.provider.heard.add("who am I")
             if settings.answers_who_am_i:
                 value = octets(settings.identity, 0x8B)
                 self._answer(message_id, result(0x78, SUCCESS, "", value))
             return
         elif oid == CANCEL:
-            self._provider.heard.add("cancel")
+            self.provider.heard.add("cancel")
             if not settings.answers_cancel:
                 return
             [(_, content)] = elements(fields[0x81])
             [(_, target)] = elements(content)
             canceled = int.from_bytes(target, "big")
-            code = SUCCESS if self._end_search(canceled) else 119  # noSuchOperation
+            code, text = SUCCESS if self._end_search(canceled) else 119, ""  # noSuchOperation
             if code == SUCCESS:
                 self._answer(canceled, result(0x65, CANCELED))
-        self._answer(message_id, result(0x78, code))
+        self._answer(message_id, result(0x78, code, text))
 
     def _search(self, message_id: int, operation: bytes, controls: bytes) -> None:
         fields = list(elements(operation))
         base = fields[0][1].decode()
         asked = _sync_search(operation, controls)
+        if asked is not None and asked.cookie == STRANGER:
+            context = self.provider.settings.context
+            answer = done(NO_SUCH_OBJECT) if context is None else done(cookie=context)
+            self._play(message_id, [answer])
+            return
         if asked is not None:
-            self._provider.searches.append(asked)
-            self._play(message_id, self._provider.next_script())
-            self._provider.heard.add("search")
+            self.provider.searches.append(asked)
+            self._play(message_id, self.provider.next_script())
+            self.provider.heard.add("search")
             return
         page = _page_request(controls)
         if page is not None:
-            self._provider.pages.append(page)
-            self._play(message_id, self._provider.next_page())
-            self._provider.heard.add("page")
+            self.provider.pages.append(page)
+            self._play(message_id, self.provider.next_page())
+            self.provider.heard.add("page")
             return
-        settings = self._provider.settings
+        settings = self.provider.settings
         if base == "":
-            self._provider.heard.add("root DSE")
+            self.provider.heard.add("root DSE")
+            while settings.root_dse_flood is not None:
+                self._answer(message_id, settings.root_dse_flood.operation)
             if settings.root_dse_result == SUCCESS:
                 self._found(message_id, "", _root_dse(settings))
             elif settings.root_dse_result is not None:
                 self._answer(message_id, result(0x65, settings.root_dse_result))
         elif base == "cn=schema":
-            self._found(message_id, base, {"attributeTypes": settings.attribute_types})
+            types = settings.attribute_types
+            self._found(message_id, base, {"attributeTypes": types} if types else {})
+        elif base in settings.ignores:
+            self.provider.heard.add("read that is ignored")
         elif base in settings.entries:
-            self._answer(message_id, settings.entries[base].operation)
+            found = settings.entries[base]
+            for each in [found] if isinstance(found, Message) else found:
+                self._answer(message_id, each.operation)
             self._answer(message_id, result(0x65, SUCCESS))
-            self._provider.heard.add("read")
+            self.provider.heard.add("read")
+        elif _rereads(fields[7][1]) and (told := self.provider.told(base)) is not None:
+            self._answer(message_id, told.operation)
+            self._answer(message_id, result(0x65, SUCCESS))
         else:
             self._answer(message_id, result(0x65, NO_SUCH_OBJECT))
 
@@ -674,6 +754,8 @@ class _Session:
 
 
 def _root_dse(settings: Settings) -> dict[str, Sequence[str]]:
+    if settings.kind in FOREIGN_ROOT_DSE:
+        return dict(FOREIGN_ROOT_DSE[settings.kind])
     numbers = {} if settings.last_change is None else {"lastChangeNumber": [settings.last_change]}
     extensions = [CANCEL] if settings.knows_cancel else ["1.3.6.1.4.1.4203.1.11.1"]
     return {
@@ -683,6 +765,11 @@ def _root_dse(settings: Settings) -> dict[str, Sequence[str]]:
         "supportedExtension": [*extensions, *([] if settings.identity is None else [WHO_AM_I])],
         "subschemaSubentry": ["cn=schema"],
     }
+
+
+def _rereads(names: bytes) -> bool:
+    """Whether a search asks for the nsUniqueId: so the client reads again what it was told."""
+    return b"nsuniqueid" in (name.lower() for _, name in elements(names))
 
 
 def _page_request(controls: bytes) -> tuple[int, bytes] | None:

@@ -14,10 +14,12 @@ from typing import Callable
 
 import ldap
 
-from syncrepl_client import Change, Syncrepl, SyncreplMode, attributes
+from syncrepl_client import Change, Syncrepl, SyncreplMode
 from syncrepl_client.callbacks import BaseCallback
+from syncrepl_client.entries import attributes
 from syncrepl_client.store import SQLiteStore
 from tests.mirror import Content, content, server_content
+from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
 from tests.soak import writers
 
@@ -26,7 +28,6 @@ RSS_SLACK = 8 * MEBIBYTE
 """The resident set may be that much more at the end than after the warm-up."""
 WAL_LIMIT = 32 * MEBIBYTE
 WARM_UP = 0.1
-SILENCE_SECONDS = 120.0
 MARKER = "last of all"
 
 
@@ -129,8 +130,8 @@ class Soak:
                 progress.seen.value = self.mirror.changes
                 if self.mirror.changes != before:
                     heard = time.monotonic()
-                elif time.monotonic() - heard > SILENCE_SECONDS:
-                    raise SoakFailed(f"no change for {SILENCE_SECONDS} s")
+                elif time.monotonic() - heard > HANGS_SECONDS:
+                    raise SoakFailed(f"no change for {HANGS_SECONDS} s")
                 if self.mirror.changes >= due:
                     due += self.interval
                     self._sample(began, progress.total, say)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing_servers_skip
+from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +23,6 @@ def test_five_thousand_changes() -> None:
     with missing_servers_skip():
         Slapd().remove()
     command = [sys.executable, "-m", "tests.soak", "--changes", "5000", "--every", "500"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANGS_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"entries"' in done.stdout

@@ -7,7 +7,7 @@ import io
 from uuid import UUID
 
 from syncrepl_client import Change, ChangeKind, Phase
-from syncrepl_client.messages import Attributes
+from syncrepl_client.entries.attributes import Attributes
 
 ANN: Attributes = {"uid": [b"ann"], "sn": [b"a"]}
 

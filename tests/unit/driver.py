@@ -8,15 +8,21 @@ applied one by one, and must equal the store whenever a refresh is done.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from typing import Callable
 from uuid import UUID
 
-from syncrepl_client import dn
-from syncrepl_client.attributes import Selection
+import ldap
+
 from syncrepl_client.changes import Change, ChangeKind
-from syncrepl_client.dialect import OTHER, Dialect
-from syncrepl_client.messages import (
-    Attributes,
+from syncrepl_client.entries import dn
+from syncrepl_client.entries.attributes import Attributes
+from syncrepl_client.entries.schema import AttributeTypes
+from syncrepl_client.entries.selection import Selection
+from syncrepl_client.protocol.dialect import OTHER, Dialect
+from syncrepl_client.protocol.extent import Extent
+from syncrepl_client.protocol.facts import Fact, NotTaken, RefreshDone, Request, Scanned, StartOver
+from syncrepl_client.protocol.messages import (
     Done,
     Entry,
     IdSet,
@@ -26,8 +32,8 @@ from syncrepl_client.messages import (
     State,
     SyncDone,
 )
-from syncrepl_client.placement import Step
-from syncrepl_client.protocol import Fact, RefreshDone, Request, StartOver, Synchronization
+from syncrepl_client.protocol.placement import Step
+from syncrepl_client.protocol.synchronization import Synchronization
 from syncrepl_client.store import MemoryStore, Origin, Store
 
 BASE = "dc=x"
@@ -85,20 +91,26 @@ def kept(*csns: bytes) -> bytes:
     return b"rid=000,csn=" + b";".join(csns)
 
 
-class Mirror:
-    """What a callback knows, and nothing else."""
+def numbered(number: int) -> bytes:
+    """Make a cookie of 389-ds's."""
+    return b"h:389#cn=dm:dc=x:(cn=a#b)#%d" % number
 
-    def __init__(self) -> None:
-        self.entries: dict[bytes, tuple[str, Attributes]] = {}
+
+class Mirror:
+    """What a callback knows, and nothing else; no two entries have one key."""
+
+    def __init__(self, key: Callable[[str], bytes] = dn.key) -> None:
+        self.key = key
+        self.entries: dict[str, Attributes] = {}
         self.references: dict[UUID, Attributes] = {}
 
     def copy(self) -> Mirror:
-        copied = Mirror()
+        copied = Mirror(self.key)
         copied.entries, copied.references = dict(self.entries), dict(self.references)
         return copied
 
     def by_dn(self) -> dict[str, Attributes]:
-        return dict(self.entries.values())
+        return dict(self.entries)
 
     def apply(self, change: Change) -> str:
         """Apply *change*, say in words what it was."""
@@ -106,13 +118,13 @@ class Mirror:
             return self._reference(change)
         if change.old_dn is not None:
             assert change.old_attrs is not None
-            held = self.entries.pop(dn.key(change.old_dn), None)
-            assert held == (change.old_dn, change.old_attrs), f"{change} of what is not there"
+            held = self.entries.pop(change.old_dn, None)
+            assert held == change.old_attrs, f"{change} of what is not there"
         if change.new_dn is not None:
             assert change.new_attrs is not None
-            key = dn.key(change.new_dn)
-            assert key not in self.entries, f"{change} onto an existing entry"
-            self.entries[key] = change.new_dn, change.new_attrs
+            key = self.key(change.new_dn)
+            assert key not in map(self.key, self.entries), f"{change} onto an existing entry"
+            self.entries[change.new_dn] = change.new_attrs
         return _in_words(change)
 
     def _reference(self, change: Change) -> str:
@@ -162,17 +174,18 @@ class Driver:
         dialect: Dialect = OTHER,
         *,
         store: Store | None = None,
-        subtree: bool = True,
-        requested: Sequence[str] = (),
-        operational: Collection[str] = (),
+        scope: int = ldap.SCOPE_SUBTREE,
+        requested: Sequence[str] = ("*", "+"),
+        types: AttributeTypes | None = None,
     ) -> None:
         self.dialect = dialect
-        self.subtree = subtree
-        self.requested = requested
-        self.operational = operational
+        self.extent = Extent(dn.key(BASE), scope).at(dialect)
+        self.selection = Selection(requested, types, literal=dialect.selects_literally)
         self.store: Store = MemoryStore() if store is None else store
+        self.existing: set[bytes] = set()
+        """What another search finds at the end of a refresh, though that did not name it."""
         self.store.create()
-        self.mirror = Mirror()
+        self.mirror = Mirror(self.store.key)
         self.search()
 
     def search(self, *, afresh: bool = False) -> None:
@@ -181,14 +194,12 @@ class Driver:
         self.sync = Synchronization(
             Request(
                 self.dialect,
-                dn.key(BASE),
-                self.subtree,
+                self.extent,
                 None if afresh else self.store.origin.cookie,
-                Selection(self.requested),
-                self.operational,
+                self.selection,
             ),
             self.store,
-            self.store.named,
+            self.store.seen,
         )
 
     def feed(self, *messages: Message) -> list[str]:
@@ -201,6 +212,10 @@ class Driver:
             try:
                 with contextlib.closing(self.sync.receive(message)) as facts:
                     for fact in facts:
+                        if isinstance(fact, Scanned):
+                            found = [each for each in fact.unnamed if each.uuid in self.existing]
+                            self.sync.still_there([each.uuid for each in found])
+                            continue
                         said.append(self._apply(fact))
                         if self.reason is not None:
                             break
@@ -242,6 +257,8 @@ class Driver:
             assert self.mirror.by_dn() == dict(self.store.items().items())
             assert not self.store.has_displaced()
             return "refresh done"
+        if isinstance(fact, NotTaken):
+            return f"not taken {fact.dn}"
         if isinstance(fact, StartOver):
             self.reason = fact.reason
             return "start over"

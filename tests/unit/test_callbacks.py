@@ -12,8 +12,8 @@ import pytest
 
 from syncrepl_client.callbacks import BaseCallback, LoggingCallback, usable
 from syncrepl_client.changes import Change, ChangeKind
+from syncrepl_client.entries.attributes import Attributes
 from syncrepl_client.exceptions import CallbackInvalid
-from syncrepl_client.messages import Attributes
 from tests.unit.changes import change
 
 OLD: Attributes = {"cn": [b"old"], "sn": [b"s"]}
@@ -209,3 +209,32 @@ def test_values_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     callback.record_change("cn=a", secret, {"userPassword": [b"t0ps3cr3t"]})
     assert "userPassword" in caplog.text
     assert "s3cr3t" not in caplog.text
+
+
+def test_what_is_logged_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    evil = "cn=a\n2026-11-28 INFO delete cn=b\x1b[2J\u202e"
+    callback, attrs = LoggingCallback(), {evil: [b"x"]}
+    callback.record_add(evil, attrs)
+    callback.record_change(evil, attrs, {})
+    callback.record_rename(evil, evil)
+    callback.record_delete(evil)
+    callback.record_reference([evil], [evil])
+    callback.disconnected(OSError(evil))
+    callback.cookie_change(evil.encode())
+    callback.debug(evil)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 8
+    assert all(each.isprintable() for each in said)
+    assert said[3] == r"delete cn=a\n2026-11-28 INFO delete cn=b\x1b[2J\u202e"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("record_delet", "record_delete"), ("refresh_don", "refresh_done"), ("record_xyzzy", "")],
+)
+def test_a_method_that_is_never_called(name: str, meant: str) -> None:
+    misspelt = type("Misspelt", (BaseCallback,), {name: lambda self, dn: None})
+    with pytest.raises(CallbackInvalid, match=rf"{name}\(\) .* is never called") as caught:
+        usable(misspelt)
+    assert (f"did you mean {meant}()?" in str(caught.value)) is bool(meant)

@@ -24,7 +24,7 @@ def test_nothing_else_is_in_the_module() -> None:
 @pytest.mark.parametrize("kind", ALL)
 def test_each_says_whose_move_is_next(kind: type[Exception]) -> None:
     assert issubclass(kind, SyncreplError)
-    assert not issubclass(kind, ldap.LDAPError)
+    assert issubclass(kind, ldap.LDAPError) is (kind is exceptions.SyncRefreshRequired)
     assert kind is SyncreplError or issubclass(kind, KINDS)
     assert str(kind("what to do")) == "what to do"
 
@@ -40,6 +40,7 @@ def test_each_says_whose_move_is_next(kind: type[Exception]) -> None:
         ("Stopped", (UsageError,)),
         ("PagingUnsupported", (ServerError,)),
         ("ProtocolError", (ServerError,)),
+        ("SyncRefreshRequired", (ServerError, ldap.LDAPError)),
         ("SyncUnsupported", (ServerError,)),
         ("StorePathError", (StoreError, exceptions.ConfigurationError)),
         ("StoreInvalid", (StoreError,)),

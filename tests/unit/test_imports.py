@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import syncrepl_client
+from tests.floors import FLOORS
 
 PACKAGE = "syncrepl_client"
 ROOT = Path(syncrepl_client.__file__).parent
@@ -28,13 +29,12 @@ def module_name(path: Path) -> str:
 TREES = {module_name(path): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
 PACKAGES = {module_name(path) for path in ROOT.rglob("__init__.py")}
 LIBRARY = [name for name in TREES if "__main__" not in name and ".cli" not in name]
-PURE = [
-    f"{PACKAGE}.{name}"
-    for name in ("attributes", "changes", "cookie", "dialect", "differences", "dn", "exceptions",
-                 "formats.arrangement", "formats.postponed", "guard", "messages", "modes",
-                 "network.heartbeat", "numbering", "placement", "protocol", "resumption", "retry",
-                 "stats", "text", "transitions", "url", "verification", "view", "wire")
-]  # fmt: skip
+PURE = (
+    "changes", "engine.resumption", "engine.retry", "engine.stats", "engine.verification",
+    "entries", "exceptions", "formats.arrangement", "formats.postponed", "modes",
+    "network.heartbeat", "protocol", "url",
+)  # fmt: skip
+"""Modules, and packages as a whole, that neither do I/O nor look at a clock."""
 
 
 def imports(module: str) -> Iterator[str]:
@@ -51,45 +51,60 @@ def imports(module: str) -> Iterator[str]:
                 yield inner if inner in TREES or inner.startswith("ldap.") else source
 
 
-def test_imports_have_no_cycle() -> None:
-    graph = {name: {each for each in imports(name) if each in TREES} for name in TREES}
-    assert graph[f"{PACKAGE}.protocol"] > {f"{PACKAGE}.messages", f"{PACKAGE}.placement"}
+def room(module: str) -> str:
+    """Return the package, or the module beside the packages, that *module* belongs to."""
+    return module.split(".")[1] if module != PACKAGE else "__init__"
+
+
+LEVELS = {each: level for level, floor in enumerate(FLOORS) for each in floor}
+
+
+def test_every_package_has_its_floor() -> None:
+    rooms = {room(name) for name in TREES}
+    assert sorted(rooms) == sorted(each for floor in FLOORS for each in floor), (
+        "tests/floors.py names each package, and each module beside the packages, once"
+    )
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_imports_lead_to_lower_floors_only(name: str) -> None:
+    for each in set(imports(name)) & set(TREES):
+        assert room(each) == room(name) or LEVELS[room(each)] < LEVELS[room(name)], (
+            f"{name} imports {each}: in tests/floors.py, {room(each)} is on floor "
+            f"{LEVELS[room(each)]}, and {room(name)}, on floor {LEVELS[room(name)]}, may import "
+            "from lower floors only"
+        )
+
+
+def test_imports_have_no_cycle_within_a_package_either() -> None:
+    graph = {name: set(imports(name)) & set(TREES) for name in TREES}
+    assert graph[f"{PACKAGE}.protocol.synchronization"] > {
+        f"{PACKAGE}.protocol.messages",
+        f"{PACKAGE}.protocol.placement",
+    }
     assert graph[f"{PACKAGE}.store"] > {f"{PACKAGE}.store.base"}
     list(TopologicalSorter(graph).static_order())
-
-
-def test_packages_have_no_cycle_either() -> None:
-    def room(name: str) -> str:
-        return ".".join(name.split(".")[:2]) if name != PACKAGE else f"{PACKAGE}.__init__"
-
-    graph: dict[str, set[str]] = {}
-    for name in TREES:
-        inner = {room(each) for each in imports(name) if each in TREES}
-        graph.setdefault(room(name), set()).update(inner - {room(name)})
-    assert graph[f"{PACKAGE}.doctor"] > {f"{PACKAGE}.network"}
-    list(TopologicalSorter(graph).static_order())
-
-
-def test_nothing_below_the_client_knows_it() -> None:
-    top = {PACKAGE, f"{PACKAGE}.client", f"{PACKAGE}.asynchronous"}
-    for name in set(LIBRARY) - top - {f"{PACKAGE}.together"}:
-        assert not top & set(imports(name)), name
 
 
 NETWORK = {"asyncio", "select", "selectors", "socket", "ssl", "ldap.ldapobject", "ldap.sasl",
            "ldap.extop", "ldap.syncrepl", "ldap.async", "ldap.asyncsearch"}  # fmt: skip
 DOORS = {
     "network.session": NETWORK - {"select", "ssl"},
+    "network.consumer": {"ldap.ldapobject"},
+    "network.diagnosis": {"socket", "ssl"},
     "network.handshake": {"socket", "ssl"},
-    "waiting": {"select", "socket"},
+    "waiting.waker": {"select", "socket"},
     "asynchronous": {"asyncio"},
+    "service": {"socket"},
+    "sinks.webhook": {"ssl"},  # besides httpx
 }
 TESTING = f"{PACKAGE}.testing"
 SERVERS = f"{TESTING}.process"
 """Runs servers, for tests: nothing else in the library starts processes."""
 DATABASES = {"sqlite3", "dbm"}
 NOWHERE = {"pickle", "shelve", "marshal", "copyreg", "subprocess", "multiprocessing"}
-OUTSIDE = {"os", "io", "time", "datetime", "logging", "pathlib", "random", "tempfile", "threading"}
+OUTSIDE = {"os", "io", "time", "logging", "pathlib", "random", "tempfile", "threading"}
+CLOCK = {"now", "today", "utcnow"}  # of datetime, whose dates themselves are data
 
 
 def outer(module: str) -> set[str]:
@@ -104,7 +119,7 @@ def test_each_outside_world_is_behind_one_door(name: str) -> None:
     found = outer(name)
     assert not found & NOWHERE
     assert not found & (NETWORK - DOORS.get(name.removeprefix(f"{PACKAGE}."), set()))
-    if name != f"{PACKAGE}.network.session":
+    if name not in {f"{PACKAGE}.network.{each}" for each in ("session", "consumer", "results")}:
         used = {node.attr for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)}
         assert not used & {"initialize", "ldapobject", "result4", "search_ext"}
         assert "sleep" not in used or name == f"{PACKAGE}.asynchronous"
@@ -122,15 +137,21 @@ def test_the_doors_are_there() -> None:
     assert outer(SERVERS) >= {"subprocess", "socket"}
     assert outer(f"{PACKAGE}.network.session") >= {"ldap.ldapobject"}
     assert outer(f"{PACKAGE}.network.handshake") >= {"socket", "ssl"}
-    assert outer(f"{PACKAGE}.waiting") >= {"select", "socket"}
-    assert "sqlite3" in outer(f"{PACKAGE}.store.sqlite")
+    assert outer(f"{PACKAGE}.waiting.waker") >= {"select", "socket"}
+    assert "sqlite3" in outer(f"{PACKAGE}.store.sqlite.store")
     assert "sqlite3" in outer(f"{PACKAGE}.store.scratch")
-    assert "dbm" in outer(f"{PACKAGE}.store.shelf")
+    assert "dbm" in outer(f"{PACKAGE}.store.shelve.store")
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_pure_modules_see_no_outside_world(name: str) -> None:
-    assert not outer(name) & (OUTSIDE | NETWORK | DATABASES)
+@pytest.mark.parametrize("part", PURE)
+def test_pure_modules_see_no_outside_world(part: str) -> None:
+    whole = f"{PACKAGE}.{part}"
+    names = [name for name in TREES if name == whole or name.startswith(f"{whole}.")]
+    assert names
+    for name in names:
+        assert not outer(name) & (OUTSIDE | NETWORK | DATABASES), name
+        used = {node.attr for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)}
+        assert not used & CLOCK, name
 
 
 @pytest.mark.parametrize("name", LIBRARY)

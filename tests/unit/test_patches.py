@@ -7,60 +7,22 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 
+from tests.python_ldap import missing
+
 FOLDER = Path(__file__).resolve().parents[2] / "patches"
 PATCHES = sorted(FOLDER.glob("*.patch"))
 
-DOWNLOAD = (
-    *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-    *("--no-deps", "--no-binary", "python-ldap", "python-ldap"),
-)
-SECONDS = 180
 
-
-def missing(reason: str) -> None:
-    """What these tests need is missing: that fails in CI, and skips elsewhere."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def download(target: Path) -> Path:
-    """Fetch the source release; pip prepares its metadata (seconds), it compiles nothing."""
-    try:
-        done = subprocess.run(
-            [*DOWNLOAD, "--dest", str(target)],
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        missing(f"PyPI: no answer within {SECONDS} seconds")
-    if done.returncode:
-        missing(f"python-ldap can't be had from PyPI: {done.stderr.strip()[-500:]}")
-    (archive,) = target.glob("*.tar.gz")
-    return archive
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def release(python_ldap_source: Path) -> Path:
     """The unpacked source of python-ldap's current release."""
     if shutil.which("git") is None:
         missing("git, which applies the patches, is not installed")
-    folder = tmp_path_factory.mktemp("python-ldap")
-    with tarfile.open(download(folder)) as archive:
-        if hasattr(tarfile, "data_filter"):
-            archive.extractall(folder, filter="data")
-        else:
-            archive.extractall(folder)
-    (source,) = (path for path in folder.iterdir() if path.is_dir())
-    return source
+    return python_ldap_source
 
 
 def apply(patch: Path, source: Path, *options: str) -> None:

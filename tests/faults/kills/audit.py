@@ -31,6 +31,10 @@ class Audit:
         self._marked: list[Entries] = [{}, {}]  # before the last commit, and after it
         self._uncommitted: list[Line] = []
         self._repeatable: set[Line] = set()
+        self._committing: list[Line] = []  # with the last commit, if that was one
+        self._doubtful: list[Line] = []  # a start does not show whether it was
+        self._committed: list[Line] = []
+        self._logged: list[tuple[str, Line | None]] = []
         self._stamps: dict[str, int] = {}
         self._naive: Contents = {}
         self.figures: Counter[str] = Counter()
@@ -61,11 +65,15 @@ class Audit:
             self._opened({uuid: State(*state) for uuid, state in what["opened"].items()})
         elif "told" in what:
             self._told(_line(what["told"]))
+        elif "logged" in what:
+            for seq, name, raw in what["logged"]:
+                self._logs(seq, name, raw and _line(raw))
         elif "error" in what:
             self.errors[what["error"]] += 1
         else:
             self.figures["commits"] += 1
-            self._uncommitted = []
+            self._settle()
+            self._committing, self._uncommitted = self._uncommitted, []
             self._marked = [self._marked[1], dict(self._entries)]
 
     def _opened(self, entries: Entries) -> None:
@@ -76,11 +84,44 @@ class Audit:
             raise Illegal(f"the store is not at a commit: {self._differences(entries)}")
         if entries == self._marked[0] != self._marked[1]:
             self.figures["commits undone"] += 1
+            self._committing = []
+        if self._marked[0] == self._marked[1]:
+            self._doubtful, self._committing = self._committing, []
+        self._settle()
         self._entries = dict(entries)
         self._places = {state.dn: uuid for uuid, state in entries.items()}
         self._marked = [entries, entries]
         self._repeatable |= {line._replace(phase="") for line in self._uncommitted}
         self._uncommitted = []
+
+    def _settle(self) -> None:
+        """The last commit was one."""
+        self._committed += self._committing
+        self._committing = []
+
+    def _logs(self, seq: int, name: str, line: Line | None) -> None:
+        """A row of the log; the first says that it begins, the others are what was committed."""
+        if seq <= len(self._logged):
+            if self._logged[seq - 1] != (name, line):
+                raise Illegal(f"the log says otherwise than before: row {seq}, {line}")
+            self.figures["log rows read again"] += 1
+            return
+        self._settle()
+        if line is not None and line in self._doubtful[:1] and seq - 2 == len(self._committed):
+            self._committed += self._doubtful
+        self._doubtful = []
+        self.figures["log rows"] += 1
+        committed = None if seq == 1 else self._committed[seq - 2 : seq - 1]
+        if seq != len(self._logged) + 1 or committed != (None if line is None else [line]):
+            raise Illegal(f"the log: row {seq}, {line} where {committed} was committed")
+        self._logged.append((name, line))
+
+    def check_log(self) -> None:
+        """See that nothing that was committed is missing in the log."""
+        self._settle()
+        if self._logged and len(self._logged) != len(self._committed) + 1:
+            missing = self._committed[len(self._logged) - 1 :]
+            raise Illegal(f"{len(missing)} changes are not in the log: {missing[:3]}")
 
     def _differences(self, entries: Entries) -> str:
         parts = []

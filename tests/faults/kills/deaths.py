@@ -15,12 +15,13 @@ from typing import Callable
 import ldap
 
 from tests.faults.kills.clients import SERVERS, STORES, Plan, running_server
-from tests.faults.kills.place import PATIENCE_SECONDS, Different, Place, Running, Tally
+from tests.faults.kills.place import Different, Place, Running, Tally
 from tests.faults.kills.writer import Storm, Writer, mark, next_mark
 from tests.servers import DS389, Server, Slapd
 from tests.servers.people import base_ldif
 
 STAGES = ("refresh", "persist")
+MARKER_SECONDS = 10.0  # after that another one is set, in case the first was lost
 
 
 class Ender:
@@ -93,7 +94,7 @@ class Ender:
         restored = kind == "restored from a backup"
         time.sleep(self.chance.uniform(0, 1.5 if restored else 0.3))
         mark(self.server, value)
-        while not follower.wait_for_death(PATIENCE_SECONDS / 4):
+        while not follower.wait_for_death(MARKER_SECONDS):
             # 389-ds drops what is changed just when a search goes from refresh to persist.
             place.figures["marker lost"] += 1
             mark(self.server)

@@ -22,8 +22,9 @@ from uuid import UUID
 
 import ldap
 
-from syncrepl_client import Change, Syncrepl, SyncreplMode, attributes
+from syncrepl_client import Change, Changelog, Syncrepl, SyncreplMode
 from syncrepl_client.callbacks import BaseCallback
+from syncrepl_client.entries import attributes
 from syncrepl_client.store import SQLiteStore, Store, open_store
 from tests.faults.kills.mirrors import (
     Contents,
@@ -37,6 +38,8 @@ from tests.faults.kills.mirrors import (
 )
 
 PAUSE_SECONDS = 0.05
+PATIENCE_SECONDS = 1.0
+"""So long a server is waited for that lags, or was put back in time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Options:
     Attributes:
         marker: DN of an entry; the program ends when its description is *value*.
         stamps: see that stamps rise; they don't where a server is put back in time.
+        rereads: what is told in the persist stage was read again, and may be newer than its DN.
         once: only refresh.
     """
 
@@ -69,6 +73,7 @@ class Options:
     marker: str = ""
     value: str = ""
     stamps: bool = True
+    rereads: bool = False
     once: bool = False
     death: Death | None = None
 
@@ -104,7 +109,10 @@ class Told(BaseCallback):
         self._die("before the store's mirror")
         if isinstance(self._store, SQLiteStore):
             if self._inside is None:
-                self._inside = Inside(self._store.connection, stamps=self._options.stamps)
+                options = self._options
+                self._inside = Inside(
+                    self._store.connection, stamps=options.stamps, rereads=options.rereads
+                )
             self._inside.apply(line)
         self._die("callback")
 
@@ -147,6 +155,23 @@ def check_inside(store: Store) -> Contents | None:
     return found
 
 
+AUDIT = "audit"
+"""The sink that reads the log of changes."""
+
+
+def drain(store: Store, outside: Outside) -> None:
+    """Copy what is new in the log of changes; whoever dies on the way does it once more."""
+    if not (isinstance(store, SQLiteStore) and store.exists and store.log.exist):
+        return
+    log = store.changelog
+    log.sinks.add(AUDIT, 0)
+    while events := log.events(log.sinks[AUDIT].position):
+        outside.logged(
+            (event.seq, event.id.hex(), event.change and line_of(event.change)) for event in events
+        )
+        log.sinks.move(AUDIT, events[-1].seq)
+
+
 @contextmanager
 def following(options: Options, /, **more: Any) -> Iterator[tuple[Syncrepl, Told]]:
     """A client on a data path, whose file outside says from where it goes on."""
@@ -156,12 +181,24 @@ def following(options: Options, /, **more: Any) -> Iterator[tuple[Syncrepl, Told
         try:
             outside.opened(entries_of(store))
             check_inside(store)
+            drain(store, outside)
+            if options.store == "sqlite":
+                more["changelog"] = Changelog(None, exclude=(), initial="each")
             told = Told(store, outside, options)
             mode = SyncreplMode.REFRESH_ONLY if options.once else SyncreplMode.REFRESH_AND_PERSIST
             with Syncrepl(
-                options.data_path, told, mode, options.url, store=store, reconnect=False, **more
+                options.data_path,
+                told,
+                mode,
+                options.url,
+                store=store,
+                reconnect=False,
+                max_deletes=None,
+                lag_patience=PATIENCE_SECONDS,
+                **more,
             ) as client:
                 yield client, told
+                drain(client.store, outside)
         finally:
             store.close()
     except ldap.LDAPError as error:

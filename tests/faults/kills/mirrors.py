@@ -15,12 +15,12 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from syncrepl_client import Change, ChangeKind
-from syncrepl_client.messages import Attributes
+from syncrepl_client.entries.attributes import Attributes
 
 Contents = dict[str, str]
 """DN to digest of the attributes."""
@@ -101,10 +101,14 @@ def _state(dn: str | None, attrs: Attributes | None) -> State | None:
 class Inside:
     """A mirror in tables of its own in the store, so each change is in it exactly once."""
 
-    def __init__(self, connection: sqlite3.Connection, *, stamps: bool) -> None:
-        """Nothing is written before the first change; *stamps*: see that they rise."""
+    def __init__(self, connection: sqlite3.Connection, *, stamps: bool, rereads: bool) -> None:
+        """Nothing is written before the first change.
+
+        stamps: see that they rise; rereads: what is told in the persist stage was read again.
+        """
         self._connection = connection
         self._stamps = stamps
+        self._rereads = rereads
         self._made = False
 
     def apply(self, line: Line) -> None:
@@ -150,7 +154,8 @@ class Inside:
             raise Illegal(f"inside: {line} after {row}")
         if row is not None:
             before, gone = row
-            may_stay = line.kind == ChangeKind.DELETE.value or line.carried
+            read_again = self._rereads and line.phase == "PERSIST"
+            may_stay = line.kind == ChangeKind.DELETE.value or line.carried or read_again
             older = line.stamp < before and line.phase != "PERSIST"  # slapd may tell one there
             if gone or older or (line.stamp == before and not may_stay):
                 raise Illegal(f"inside: {line} after {row}")
@@ -186,6 +191,10 @@ class Outside:
     def committing(self) -> None:
         """Note that a commit comes next."""
         self._write({"committing": True})
+
+    def logged(self, rows: Iterable[tuple[int, str, Line | None]]) -> None:
+        """Note rows of the log of changes: number, identifier, change."""
+        self._write({"logged": list(rows)})
 
     def error(self, text: str) -> None:
         """Note why a client ended."""

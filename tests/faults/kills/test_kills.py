@@ -98,7 +98,8 @@ def test_a_crash_puts_the_context_csn_back(tmp_path: Path) -> None:
 
     def refresh(server: Slapd) -> int:
         url = f"{server.url}/{server.suffix}??sub"
-        with Syncrepl(f"{tmp_path}/", BaseCallback(), SyncreplMode.REFRESH_ONLY, url) as client:
+        arguments = (f"{tmp_path}/", BaseCallback(), SyncreplMode.REFRESH_ONLY, url)
+        with Syncrepl(*arguments, lag_patience=0) as client:
             client.run()
             return len(client.store.items())
 

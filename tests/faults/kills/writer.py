@@ -20,6 +20,8 @@ from tests.workload import parent, rdn
 ticks = itertools.count(1)
 MARKER = "cn=marker"
 MARKS = 1_000_000_000
+LETTERS = (("",), ("",), ("ß", "ss"), ("\u03c3", "\u03c2"), ("é",))
+"""What is in names; two together make names that servers keep apart, and others might not."""
 REFUSED = (ldap.NO_SUCH_OBJECT, ldap.ALREADY_EXISTS, ldap.NOT_ALLOWED_ON_NONLEAF, ldap.OTHER)
 
 
@@ -30,7 +32,9 @@ class Writer:
     collide are the workload's (``tests.workload``).
     """
 
-    def __init__(self, server: Server, name: str, chance: random.Random) -> None:
+    def __init__(
+        self, server: Server, name: str, chance: random.Random, *, rename_teams: bool = True
+    ) -> None:
         """Nothing is connected before :meth:`connect`."""
         self._server = server
         self._chance = chance
@@ -38,6 +42,9 @@ class Writer:
         self._people: list[str] = []
         self._teams: list[str] = []
         self.connection: LDAPObject | None = None
+        self._operations = [self.add] * 5 + [self.modify] * 5 + [self.rename] * 3
+        self._operations += [self.delete] * 5 + [self.add_team, self.move, self.move]
+        self._operations += [self.rename_team] * rename_teams
 
     def connect(self) -> None:
         """Connect, make the base where it is missing, and see what there is."""
@@ -68,27 +75,29 @@ class Writer:
 
     def change(self, count: int = 1) -> None:
         """Change something, so many times."""
-        operations = [self.add] * 5 + [self.modify] * 5 + [self.rename] * 3 + [self.delete] * 5
-        operations += [self.add_team, self.rename_team, self.move, self.move]
         for _ in range(count):
             try:
-                self._chance.choice(operations)()
+                self._chance.choice(self._operations)()
             except REFUSED:
                 self.look()
 
     def add(self) -> None:
-        """Add a person to a team or beside it."""
-        tick = next(ticks)
-        dn = f"cn=p{tick}r{tick},{self._place()}"
-        self._ldap.add_s(dn, [("objectClass", [b"inetOrgPerson"]), ("sn", [b"x"]), version(tick)])
-        self._people.append(dn)
+        """Add a person to a team or beside it, or two."""
+        tick, place = next(ticks), self._place()
+        for letters in self._chance.choice(LETTERS):
+            dn = f"cn=p{letters}{tick}r{tick},{place}"
+            self._ldap.add_s(
+                dn, [("objectClass", [b"inetOrgPerson"]), ("sn", [b"x"]), version(next(ticks))]
+            )
+            self._people.append(dn)
 
     def add_team(self) -> None:
-        """Add a container."""
+        """Add a container, or two."""
         tick = next(ticks)
-        dn = f"ou=t{tick}r{tick},{self.base}"
-        self._ldap.add_s(dn, [("objectClass", [b"organizationalUnit"])])
-        self._teams.append(dn)
+        for letters in self._chance.choice(LETTERS):
+            dn = f"ou=t{letters}{tick}r{tick},{self.base}"
+            self._ldap.add_s(dn, [("objectClass", [b"organizationalUnit"])])
+            self._teams.append(dn)
 
     def modify(self) -> None:
         """Change an attribute."""

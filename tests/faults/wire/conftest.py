@@ -8,4 +8,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def watchdog() -> None:
-    """Take the place of the one that barks after 10 seconds: these wait for nothing endlessly."""
+    """Take the place of the one that barks: these wait for nothing endlessly."""

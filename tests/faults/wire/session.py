@@ -21,6 +21,7 @@ from tests.faults.kills.follower import Options, Told, following
 from tests.faults.kills.place import Place, Tally
 from tests.faults.kills.writer import Writer, load, mark, next_mark
 from tests.faults.wire.proxy import Proxy, Strike
+from tests.patience import HANGS_SECONDS
 from tests.servers import DS389, Server, Slapd
 from tests.servers.people import people_ldif
 
@@ -29,8 +30,8 @@ PERSIST = ("add", "modify", "rename", "rename_team", "move", "delete")
 KINDS = ("initial", "delete phase", "present phase", "389-ds initial", "389-ds resume")
 ACTIONS = ("reset", "hole", "stall")
 STOP_SECONDS = 1.5
+REACH_SECONDS = 20.0  # a session may be over before the message that a strike waits for
 ANSWER_SECONDS = 1
-PATIENCE_SECONDS = 20.0
 LOST = (ldap.SERVER_DOWN, ldap.TIMEOUT, ldap.CONNECT_ERROR)
 
 
@@ -56,12 +57,15 @@ def prepared_server(kind: str) -> Iterator[Server]:
 class Session:
     """The same session again and again, on one server."""
 
-    def __init__(self, kind: str, server: Server, directory: Path, seed: int) -> None:
+    def __init__(
+        self, kind: str, server: Server, directory: Path, seed: int, stop_seconds: float
+    ) -> None:
         self.kind = kind
         self.initial = kind.endswith("initial")
         self.chance = random.Random(seed)
         self.place = Place(server, "sqlite", directory / kind.replace(" ", "-"))
         self._server = server
+        self._stop_seconds = stop_seconds
         self._writer = Writer(server, "writer", self.chance)
 
     @contextmanager
@@ -97,20 +101,21 @@ class Session:
     def _follow(self, options: Options, proxy: Proxy, strike: Strike) -> None:
         began = time.monotonic()
         try:
-            with short_patience(), following(options, options=timeouts()) as (client, told):
-                if strike.action == "hole":
+            if strike.action == "hole":
+                with short_patience(), following(options, options=timeouts()) as (client, told):
                     self._until_stopped(client, told, options, proxy)
-                else:
+            else:
+                with following(options) as (client, told):
                     self._until_over(client, told, options)
         except LOST:
             self.place.figures["connection lost"] += 1
             if strike.action not in ("reset", "hole"):
                 raise
-            if time.monotonic() - began > PATIENCE_SECONDS:
+            if time.monotonic() - began > HANGS_SECONDS:
                 raise Slow("the client was late to see that the connection is lost") from None
 
     def _until_over(self, client: Syncrepl, told: Told, options: Options) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + HANGS_SECONDS
         while client.poll(0.5):
             self._write_once(client, told, options)
             found = client.store.items().get(options.marker, {}).get("description")
@@ -129,7 +134,7 @@ class Session:
         stopped: list[float] = []
 
         def stop() -> None:
-            if proxy.struck.wait(PATIENCE_SECONDS):
+            if proxy.struck.wait(REACH_SECONDS):
                 time.sleep(0.05)
             stopped.append(time.monotonic())
             client.please_stop()
@@ -137,13 +142,13 @@ class Session:
         thread = threading.Thread(target=stop)
         thread.start()
         try:
-            while client.poll(0.5 if not told.refreshed else PATIENCE_SECONDS):
+            while client.poll(0.5 if not told.refreshed else HANGS_SECONDS):
                 self._write_once(client, told, options)
         finally:
             thread.join()
         took = time.monotonic() - stopped[0]
         self.place.figures["stopped in a hole"] += 1
-        if took > STOP_SECONDS:
+        if took > self._stop_seconds:
             raise Slow(f"please_stop() took {took:.1f} s")
 
 
@@ -166,10 +171,20 @@ def strikes(messages: int, every: int) -> list[Strike]:
     return found
 
 
-def strike_everywhere(kind: str, seed: int, every: int, directory: Path, tally: Tally) -> None:
-    """Record a session of that kind, then strike at its messages, then let it drip."""
+def strike_everywhere(
+    kind: str,
+    seed: int,
+    every: int,
+    directory: Path,
+    tally: Tally,
+    stop_seconds: float = STOP_SECONDS,
+) -> None:
+    """Record a session of that kind, then strike at its messages, then let it drip.
+
+    A stop in a black hole may take so many seconds, on a machine that is not under load.
+    """
     with prepared_server(kind) as server:
-        session = Session(kind, server, directory, seed)
+        session = Session(kind, server, directory, seed, stop_seconds)
         with session.ready():
             recorded = session.run(Strike())
             tally.add(f"{kind}: recorded", {"messages": len(recorded.messages)})

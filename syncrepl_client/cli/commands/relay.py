@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``syncrepl-client relay``: passes the changes in the log of a state on to a sink."""
+
+import re
+from importlib import import_module
+from typing import Optional
+
+import click
+
+from ...entries.differences import OPERATIONAL
+from ...network.credentials import PasswordFile, PasswordVariable
+from ...sinks import Relay, Sink
+from .. import options
+from ..exits import Exit
+from ..signals import Signals
+
+VARIABLE = "SYNCREPL_WEBHOOK_SECRET"
+_FILE = click.Path(exists=True, dir_okay=False)
+_FACTORY = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
+
+
+@click.command
+@click.option("--sink", "where", metavar="URL | MODULE:NAME", required=True,
+              help="Where to: the https URL of a webhook, or a class of your own, or a function "
+              "without arguments that returns a sink.")  # fmt: skip
+@click.option("--name", metavar="NAME", required=True,
+              help="The name of the sink, under which the state keeps its position.")  # fmt: skip
+@click.option("--from-start", is_flag=True,
+              help="A new sink gets all changes that the log has  [default: those from now on]"
+              )  # fmt: skip
+@click.option("--once", is_flag=True, help="End when the sink has all changes.")
+@click.option("--secret-file", metavar="FILE", type=_FILE,
+              help="Read the signing secret of a webhook from the first line of FILE. Without it, "
+              f"it is taken from the environment variable {VARIABLE}.")  # fmt: skip
+@click.option("--cacert", metavar="FILE", type=_FILE,
+              help="Certificates of the authorities to trust, for a webhook.")  # fmt: skip
+@click.option("--source", metavar="URI",
+              help="The source in the events  [default: the search base, as a URL]")  # fmt: skip
+@click.option("--max-parked", metavar="N", type=click.IntRange(1), default=1000, show_default=True,
+              help="How many changes may be parked; then it waits.")  # fmt: skip
+@click.option("--operational", is_flag=True,
+              help="Send also the attributes that servers keep by themselves.")  # fmt: skip
+@options.data(required=True, help=options.LOOK)
+@options.verbose
+def command(
+    data_path: str,
+    where: str,
+    name: str,
+    from_start: bool,
+    once: bool,
+    secret_file: Optional[str],
+    cacert: Optional[str],
+    source: Optional[str],
+    max_parked: int,
+    operational: bool,
+) -> int:
+    """Pass the changes in the log of a state on to another system, until it is stopped.
+
+    The state may be in use. Each change that was committed is sent at least once, those of an
+    entry in order, as a CloudEvent in JSON. What the other system does not take now is sent
+    again. What it refuses for good is parked, with the later changes of the same entry: see the
+    command sinks.
+
+    To have a log: watch --log, or a program with changelog=.
+    """
+    with Signals[Relay]() as signals:
+        relay = Relay(
+            data_path,
+            _sink(where, secret_file, cacert),
+            name=name,
+            position=0 if from_start else None,
+            source=source,
+            leave_out=() if operational else OPERATIONAL,
+            max_parked=max_parked,
+        )
+        signals.client = relay
+        relay.run(once=once)
+    return Exit.DONE
+
+
+def _sink(where: str, secret_file: Optional[str], cacert: Optional[str]) -> Sink:
+    if where.startswith(("https://", "http://")):
+        return _webhook(where, secret_file, cacert)
+    factory = _FACTORY.fullmatch(where)
+    if factory is None:
+        raise click.BadParameter(
+            f"{where!r} is neither an https URL nor MODULE:NAME.", param_hint="--sink"
+        )
+    if secret_file is not None or cacert is not None:
+        raise click.UsageError("--secret-file and --cacert are for webhooks.")
+    try:
+        sink = getattr(import_module(factory[1]), factory[2])()
+    except (ImportError, AttributeError) as error:
+        raise click.BadParameter(f"{where}: {error}.", param_hint="--sink") from error
+    if not isinstance(sink, Sink):
+        raise click.BadParameter(f"{where} is no syncrepl_client.sinks.Sink.", param_hint="--sink")
+    return sink
+
+
+def _webhook(url: str, secret_file: Optional[str], cacert: Optional[str]) -> Sink:
+    try:
+        from ...sinks import Webhook
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"{error}.") from None
+    secret = PasswordVariable(VARIABLE) if secret_file is None else PasswordFile(secret_file)
+    return Webhook(url, secret, cacert=cacert)

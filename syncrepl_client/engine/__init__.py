@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The engine: runs searches, calls the callback for each change, stores and commits."""

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The poll loop: connect, search, receive, deliver, commit.
+
+Written once, as coroutines: see :mod:`~syncrepl_client.waiting.coroutines`.
+"""
+
+import logging
+import sys
+import time
+from typing import Optional
+
+import ldap
+
+from ..exceptions import LaggingServer, ServerError, TooManyDeletes
+from ..network.connection import Connection
+from ..network.link import Link
+from ..waiting.coroutines import BlockingCall, CallbackStopIteration, ask, maybe_await
+from ..waiting.waker import Waker
+from . import arguments, retry
+from .delivery import Delivery
+from .search import Interrupted
+from .searches import Searches
+
+logger = logging.getLogger(__name__)
+
+CANCEL_SECONDS = 0.5
+"""How long a stop waits for the server to answer a Cancel."""
+
+
+class Poller:
+    """Runs the poll loop of a client.
+
+    Attributes:
+        over: whether the search is over.
+    """
+
+    def __init__(self, waker: Waker, link: Link, delivery: Delivery, searches: Searches) -> None:
+        """Initialize from the parts of the client; nothing is started."""
+        self.over = False
+        self._waker = waker
+        self._link = link
+        self._delivery = delivery
+        self._searches = searches
+        self._welcomed: Optional[Connection] = None
+
+    async def start(self) -> None:
+        """Connect, call ``bind_complete`` and start the search, unless the server lags."""
+        try:
+            if await self._ready(None):
+                self._searches.begin()
+        except LaggingServer as error:
+            await self._wait_for(error)
+
+    async def run(self) -> None:
+        """Poll until the search is over."""
+        while await self.poll(None):
+            pass
+
+    async def poll(self, deadline: Optional[float]) -> bool:
+        """Process one batch, or wait for one until *deadline*; return False when it is over."""
+        self._revive()
+        try:
+            if not self.over and not self._waker.stopping:
+                await self._poll_once(deadline)
+        except Interrupted:
+            self._abort()
+        except Exception as error:
+            self._abort()
+            if not await self._rides_over(error):
+                raise
+        except BaseException:
+            if not self._resting:
+                self._abort()
+            raise
+        if self._waker.stopping and not self.over:
+            self.over = True
+            await ask(BlockingCall(self._searches.end, CANCEL_SECONDS))
+            self._delivery.debug("stopped", "stopped")
+        return not self.over
+
+    @property
+    def _resting(self) -> bool:
+        """Whether the running search may go on after an exception that interrupts a wait."""
+        search = self._searches.search
+        return search is not None and search.resting
+
+    async def iterate(self, at_once: int, timeout: Optional[float]) -> None:
+        """Poll, and yield each change, until none has come for *timeout* seconds."""
+        delivery = self._delivery
+        delivery.at_once, delivery.iterating = at_once, True
+        try:
+            deadline, yielded = arguments.deadline(timeout), delivery.yielded
+            while await self.poll(deadline):
+                if delivery.yielded > yielded:
+                    deadline, yielded = arguments.deadline(timeout), delivery.yielded
+                elif deadline is not None and time.monotonic() >= deadline:
+                    break
+        finally:
+            delivery.at_once, delivery.iterating = sys.maxsize, False
+
+    # --- one batch: connect, search, receive, deliver, commit
+
+    async def _poll_once(self, deadline: Optional[float]) -> None:
+        if not await self._ready(deadline):
+            return
+        searches = self._searches
+        search = searches.search or searches.begin()
+        patience = searches.next_reconcile(search)
+        redo = await search.batch(deadline, self._stopping, searches.gives_way, patience)
+        if self._delivery.store.in_transaction:
+            origin, complete = await searches.next_origin(search, redo)
+            await self._delivery.commit(origin, complete=complete)
+            self._link.succeeded()
+        self.over = not searches.proceed(search, redo)
+
+    def _stopping(self) -> bool:
+        return self._waker.stopping
+
+    def _revive(self) -> None:
+        """Start again if the search is over, and a reconcile was asked for."""
+        if self.over and self._searches.gives_way():
+            self._searches.search, self.over = None, False
+
+    async def _welcome(self) -> None:
+        """Call ``bind_complete`` for a new connection."""
+        connection, facts = self._link.established, self._link.facts
+        self._delivery.debug(
+            "connected", f"connected to {connection.url.server}, dialect {facts.dialect.name}"
+        )
+        await maybe_await(self._delivery.callback.bind_complete(connection.ldap))
+        await self._searches.meet(connection)
+        self._welcomed = connection
+
+    async def _ready(self, deadline: Optional[float]) -> bool:
+        if not await self._link.ready(deadline, self._stopping):
+            return False
+        if self._link.connection is not self._welcomed:
+            await self._welcome()
+        return True
+
+    # --- errors
+
+    def _abort(self) -> None:
+        """Roll back, and end the search; the next poll starts from the last commit."""
+        try:
+            self._delivery.roll_back()
+        finally:
+            self._searches.end(0)
+
+    async def _rides_over(self, error: Exception) -> bool:
+        """Return True if *error* is to be retried, and schedule the next attempt."""
+        if self._delivery.is_callbacks(error):
+            seconds = self._delivery.retry_delay()
+            if seconds is None:
+                return False
+            reason = error.error if isinstance(error, CallbackStopIteration) else error
+            logger.warning(
+                "the callback failed; again in %.1f s: %r",
+                seconds,
+                reason,
+                extra={"event": "callback-failed"},
+            )
+            self._link.pause(seconds)
+            return True
+        if isinstance(error, ldap.NO_SUCH_OBJECT) and self._searches.may_be_elsewhere:
+            error = LaggingServer(f"it does not have the search base ({error})")
+        if isinstance(error, LaggingServer):
+            await self._wait_for(error)
+            return True
+        if isinstance(error, TooManyDeletes):
+            self._delivery.note_refusal(error)
+            return False
+        if not isinstance(error, (ldap.LDAPError, ServerError)):
+            return False
+        if isinstance(error, ldap.LDAPError):
+            retry.mark(error)
+        if not (self._link.reconnects and retry.retriable(error)):
+            self.over = True
+            return False
+        seconds = self._link.lost()
+        logger.warning(
+            "disconnected; again in %.1f s: %s", seconds, error, extra={"event": "disconnected"}
+        )
+        await self._tell_disconnected(error)
+        return True
+
+    async def _wait_for(self, error: LaggingServer) -> None:
+        """Have the next server tried, after a while, and all of them asked again.
+
+        Also without *reconnect*: whether a server lags or was restored only time can tell.
+        """
+        where = self._link.established.url.server
+        seconds = self._searches.wait_for(str(error))
+        self._link.lost()
+        self._link.pause(seconds)
+        logger.warning(
+            "%s is not believed for now, another attempt in %.1f s: %s",
+            where,
+            seconds,
+            error,
+            extra={"event": "lagging"},
+        )
+        await self._tell_disconnected(error)
+
+    async def _tell_disconnected(self, error: Exception) -> None:
+        if callable(getattr(self._delivery.callback, "disconnected", None)):
+            await maybe_await(self._delivery.callback.disconnected(error))

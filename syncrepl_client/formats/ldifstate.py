@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What :class:`.LDIFCallback` stores in the transaction of the changes.
+
+That is the keys of the entries that :mod:`.arrangement` holds back, which are kept as long as the
+store, and records that are written to the stream before the commit.  A rollback restores both.
+"""
+
+from abc import abstractmethod
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import Any, Optional, Union
+
+from ..exceptions import StoreError
+from ..protocol.view import View
+from ..store import Store
+from .arrangement import HeldBack
+
+
+class LDIFState(HeldBack):
+    """The keys that are held back, and the records that are not written yet."""
+
+    @abstractmethod
+    def held(self) -> list[tuple[bytes, Optional[bytes]]]:
+        """Return the keys that are held back, with the UUIDs of the entries if known."""
+
+    def renew(self, view: View) -> None:
+        stored = ((key, uuid and view.get(uuid)) for key, uuid in self.held())
+        others = [(key, record) for key, record in stored if not record or record.key != key]
+        for key, _ in others:
+            self.remove(key)
+        for _, record in others:
+            if record:
+                self.add(record.key, record.uuid)
+
+    @abstractmethod
+    def write(self, record: str) -> None:
+        """Buffer *record*."""
+
+    @abstractmethod
+    def records(self) -> Iterator[str]:
+        """Yield the buffered records, and remove them."""
+
+    def committing(self) -> None:
+        """Called when the transaction is about to be committed."""
+
+    def rolled_back(self) -> None:
+        """Called when the transaction was rolled back, or when none was open."""
+
+
+def open_state(store: Store) -> LDIFState:
+    """Return state in the database of the open *store*; in memory, if it is not a database."""
+    try:
+        store.connection  # noqa: B018 - it is asked for
+    except StoreError:
+        return LDIFStateInMemory()
+    return LDIFStateInDatabase(store)
+
+
+_END = b"\xff" * 2
+"""Sorts after every key that starts with a given key."""
+
+
+class LDIFStateInDatabase(LDIFState):
+    """A table of keys, and a temporary table of records, which SQLite spills to disk."""
+
+    def __init__(self, store: Store) -> None:
+        """Create the tables if they do not exist; *store* has a database."""
+        self._store = store
+        self._execute(
+            "CREATE TABLE IF NOT EXISTS syncrepl_held_back "
+            "(key BLOB NOT NULL PRIMARY KEY, uuid BLOB) WITHOUT ROWID"
+        )
+        self._execute(
+            "CREATE TEMP TABLE IF NOT EXISTS syncrepl_records "
+            "(id INTEGER PRIMARY KEY, record TEXT NOT NULL)"
+        )
+
+    def _execute(self, sql: str, values: tuple[Union[bytes, str], ...] = ()) -> Any:
+        return self._store.connection.execute(sql, values)
+
+    def add(self, key: bytes, uuid: bytes) -> None:
+        self._execute("INSERT OR REPLACE INTO syncrepl_held_back VALUES (?, ?)", (key, uuid))
+
+    def remove(self, key: bytes) -> None:
+        self._execute("DELETE FROM syncrepl_held_back WHERE key = ?", (key,))
+
+    def __contains__(self, key: bytes) -> bool:
+        sql = "SELECT 1 FROM syncrepl_held_back WHERE key = ?"
+        return self._execute(sql, (key,)).fetchone() is not None
+
+    def following(self, key: bytes, below: bytes) -> Optional[bytes]:
+        row: Optional[tuple[bytes]] = self._execute(
+            "SELECT key FROM syncrepl_held_back WHERE key > ? AND key < ? ORDER BY key LIMIT 1",
+            (key, below + _END),
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def held(self) -> list[tuple[bytes, Optional[bytes]]]:
+        rows: list[tuple[bytes, Optional[bytes]]] = self._execute(
+            "SELECT key, uuid FROM syncrepl_held_back"
+        ).fetchall()
+        return rows
+
+    def write(self, record: str) -> None:
+        self._execute("INSERT INTO syncrepl_records (record) VALUES (?)", (record,))
+
+    def records(self) -> Iterator[str]:
+        for (record,) in self._execute("SELECT record FROM syncrepl_records ORDER BY id"):
+            yield record
+        self._execute("DELETE FROM syncrepl_records")
+
+
+class LDIFStateInMemory(LDIFState):
+    """State for a store that is not a database; it ends with the process."""
+
+    def __init__(self) -> None:
+        """Initialize empty."""
+        self._keys: list[bytes] = []
+        self._uuids: dict[bytes, bytes] = {}
+        self._committed: dict[bytes, bytes] = {}
+        self._changed = False
+        self._records: list[str] = []
+
+    def add(self, key: bytes, uuid: bytes) -> None:
+        if key not in self:
+            self._keys.insert(bisect_left(self._keys, key), key)
+        self._uuids[key] = uuid
+        self._changed = True
+
+    def remove(self, key: bytes) -> None:
+        if key in self:
+            del self._keys[bisect_left(self._keys, key)], self._uuids[key]
+            self._changed = True
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._uuids
+
+    def following(self, key: bytes, below: bytes) -> Optional[bytes]:
+        place = bisect_right(self._keys, key)
+        found = self._keys[place : place + 1]
+        return found[0] if found and found[0].startswith(below) else None
+
+    def held(self) -> list[tuple[bytes, Optional[bytes]]]:
+        return list(self._uuids.items())
+
+    def write(self, record: str) -> None:
+        self._records.append(record)
+
+    def records(self) -> Iterator[str]:
+        yield from self._records
+        self._records.clear()
+
+    def committing(self) -> None:
+        if self._changed:
+            self._committed, self._changed = dict(self._uuids), False
+
+    def rolled_back(self) -> None:
+        self._records.clear()
+        if self._changed:
+            self._uuids, self._changed = dict(self._committed), False
+            self._keys = sorted(self._uuids)
