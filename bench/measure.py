@@ -78,7 +78,7 @@ def measure(
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=_environment(path),
+            env=environment(path),
             stdin=subprocess.DEVNULL,
             stdout=output if speaks else subprocess.DEVNULL,
             stderr=errors,
@@ -106,7 +106,7 @@ def background(command: Sequence[str]) -> Iterator[Background]:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=_environment(ROOT),
+            env=environment(ROOT),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -179,7 +179,8 @@ def ratio(
     return Figure.of([value(one) / value(other) for one, other in zip(upper, lower)])
 
 
-def _environment(path: Path | None) -> dict[str, str]:
+def environment(path: Path | None) -> dict[str, str]:
+    """That of a measured program; *path* is where it finds modules."""
     # Compiled modules are kept, as an installed package has them.
     unwanted = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
     rest = {name: value for name, value in os.environ.items() if name not in unwanted}

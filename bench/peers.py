@@ -25,14 +25,22 @@ POLL_SECONDS = 0.01
 
 def ldapsearch(server: Slapd, mode: str = "ro", cookie: str | None = None) -> list[str]:
     """The command that reads everything with ldapsearch."""
-    sync = f"!sync={mode}" if cookie is None else f"!sync={mode}/{cookie}"
-    options = ["-x", "-H", server.url, "-b", SUFFIX, "-E", sync]
-    return [find_program("ldapsearch", "ldap-utils"), *options, "(objectClass=*)", "*"]
+    return _search(server, "-E", f"!sync={mode}" if cookie is None else f"!sync={mode}/{cookie}")
 
 
-def python_ldap(place: Place) -> Run:
-    """python-ldap's SyncreplConsumer, which stores nothing."""
-    return measure(program("consumer", place.server.url, SUFFIX))
+def ldapsearch_ldif(server: Slapd) -> list[str]:
+    """The command that writes everything as LDIF without comments with ldapsearch."""
+    return _search(server, "-LLL")
+
+
+def _search(server: Slapd, *options: str) -> list[str]:
+    where = ["-x", "-H", server.url, "-b", SUFFIX, *options]
+    return [find_program("ldapsearch", "ldap-utils"), *where, "(objectClass=*)", "*"]
+
+
+def python_ldap(place: Place, module: str = "ldap.syncrepl") -> Run:
+    """python-ldap's SyncreplConsumer, or that of another module; it stores nothing."""
+    return measure(program("consumer", module, place.server.url, SUFFIX))
 
 
 class Consumer(Slapd):

@@ -72,6 +72,9 @@ TARGETS = (
     Target(
         "… faster than python-ldap's SyncreplConsumer", "refresh", "python-ldap", 4, faster=True
     ),
+    Target(
+        "SyncreplConsumer: faster than python-ldap's, CPU time", "consumer", "cpu", 3, faster=True
+    ),
     Target("… faster than syncrepl-client 0.95.1", "refresh", "earlier", 15, faster=True),
     Target("the same again without a cookie, against ldapsearch", "reload", "ratio", 3, growth=1.2),
     Target(
@@ -90,9 +93,20 @@ TARGETS = (
     Target("rename of a container: answer to commit", "renames", "container", 3, "s"),
     Target("leaf renames, against as many changes: wall time", "renames", "leaf wall", 1.5),
     Target("leaf renames, against as many changes: CPU time", "renames", "leaf cpu", 1.5),
+    Target("initial refresh with a log of changes, against without", "changelog", "refresh", 1.3),
+    Target("changes with a log of them, against without: CPU time", "changelog", "cpu", 1.2),
     Target("a walk over refresh_done's items", "items", "seconds", 0.5, "s", large=5),
+    Target(
+        "a change of one of 50,000 members of a group: CPU time", "group", "milliseconds", 40, "ms",
+    ),
+    Target("… against python-ldap, which only reads it", "group", "ratio", 4),
+    Target("dump, LDIF, against ldapsearch's", "dump", "ldif", 4),
+    Target("dump, JSON, against ldapsearch's LDIF", "dump", "json", 4),
+    Target("watch --once --format ldif, against ldapsearch", "watch", "ldif", 8),
+    Target("watch --once --format json, against ldapsearch", "watch", "json", 8),
+    Target("watch --once --brief, against ldapsearch", "watch", "brief", 8),
     _memory("initial refresh", "refresh"),
     _memory("present phase", "present"),
     _memory("without a cookie", "reload"),
-    Target("import syncrepl_client, against import ldap", "import", "ratio", 1.3),
+    Target("import of Syncrepl, against import ldap", "import", "ratio", 1.3),
 )  # fmt: skip

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""This library, one refresh: client.py DATA_PATH URL [walk]."""
+"""This library, one refresh: client.py DATA_PATH URL [walk | snapshot | each].
+
+With one of the last two words it keeps a log of changes, in which the first refresh is that.
+"""
 
 import sys
 import time
 from collections.abc import Mapping
 
 from bench.programs.output import tell
-from syncrepl_client import Syncrepl, SyncreplMode
+from syncrepl_client import Changelog, Syncrepl, SyncreplMode
 from syncrepl_client.callbacks import BaseCallback
-from syncrepl_client.messages import Attributes
+from syncrepl_client.entries.attributes import Attributes
 
 
 class Nothing(BaseCallback):
@@ -27,9 +30,11 @@ class Walk(BaseCallback):
         self.seconds = time.monotonic() - began
 
 
-data_path, url, *walk = sys.argv[1:]
-callback = Walk() if walk else Nothing()
-with Syncrepl(data_path, callback, SyncreplMode.REFRESH_ONLY, url) as client:
+data_path, url, *options = sys.argv[1:]
+callback = Walk() if "walk" in options else Nothing()
+kinds = [word for word in options if word != "walk"]
+log = Changelog(initial=kinds[0]) if kinds else None
+with Syncrepl(data_path, callback, SyncreplMode.REFRESH_ONLY, url, changelog=log) as client:
     client.run()
     done = time.monotonic()
 tell(done=done, walk=getattr(callback, "seconds", None))

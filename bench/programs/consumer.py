@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""python-ldap's SyncreplConsumer, which stores nothing here: consumer.py SERVER BASE."""
+"""A SyncreplConsumer that stores nothing: consumer.py MODULE SERVER BASE, MODULE has the class."""
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import ldap
 from ldap.ldapobject import SimpleLDAPObject
-from ldap.syncrepl import SyncreplConsumer
 
 from bench.programs.output import tell
 
+module, server, base = sys.argv[1:]
+mixin: Any = import_module(module).SyncreplConsumer
 
-class Consumer(SyncreplConsumer, SimpleLDAPObject):
+
+class Consumer(mixin, SimpleLDAPObject):  # type: ignore[misc]
     """Its own methods do nothing."""
 
 
-server, base = sys.argv[1:]
 consumer = Consumer(server)
 consumer.simple_bind_s()
 search = consumer.syncrepl_search(

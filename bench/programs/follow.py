@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""This library in the persist stage: follow.py DATA_PATH URL CHANGES MARKS.
+"""This library in the persist stage: follow.py DATA_PATH URL CHANGES MARKS [log] [diff].
 
 Says ``ready`` after the refresh, and ends when it has committed so many changes, and entries
-with so many different descriptions that begin with ``mark``.
+with so many different descriptions that begin with ``mark``.  With ``log`` it keeps a log; with
+``diff`` its callback asks for the differences of each change.
 """
 
 import sys
 import time
 
 from bench.programs.output import tell
-from syncrepl_client import Change, Syncrepl, SyncreplMode
+from syncrepl_client import Change, Changelog, Syncrepl, SyncreplMode, diff
 from syncrepl_client.callbacks import BaseCallback
 
 
@@ -23,6 +24,8 @@ class Count(BaseCallback):
 
     def dispatch(self, change: Change) -> None:
         self.changes += 1
+        if differs:
+            diff(change.old_attrs, change.new_attrs)
         if self.wanted:
             (text, *_) = (change.new_attrs or {}).get("description", [b""])
             if text.startswith(b"mark"):
@@ -31,9 +34,12 @@ class Count(BaseCallback):
 
 data_path, url = sys.argv[1:3]
 changes, marks = int(sys.argv[3]), int(sys.argv[4])
+differs = "diff" in sys.argv[5:]
 callback = Count(marks)
 committed: dict[str, float] = {}
-with Syncrepl(data_path, callback, SyncreplMode.REFRESH_AND_PERSIST, url) as client:
+log = Changelog() if "log" in sys.argv[5:] else None
+mode = SyncreplMode.REFRESH_AND_PERSIST
+with Syncrepl(data_path, callback, mode, url, changelog=log) as client:
     while not client.refreshed:
         client.poll()
     callback.changes = 0

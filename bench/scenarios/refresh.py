@@ -7,7 +7,7 @@ from typing import Callable
 
 from bench import peers
 from bench.directory import Place, add_people, delete_people, forget_cookie, read_cookie
-from bench.measure import Run, alternate, measure
+from bench.measure import Run, alternate, measure, ratio
 from bench.scenarios.outcome import LDAPSEARCH, OURS, Outcome
 
 DELETES = 1000
@@ -35,6 +35,20 @@ def refresh(place: Place) -> Outcome:
     outcome.compare("python-ldap", "python-ldap", OURS)
     outcome.compare("earlier", "syncrepl-client 0.95.1", OURS)
     outcome.note_memory()
+    return outcome
+
+
+def consumer(place: Place) -> Outcome:
+    """python-ldap's SyncreplConsumer and this library's: both are told all, neither stores it."""
+    contestants = {
+        "python-ldap": lambda: peers.python_ldap(place),
+        OURS: lambda: peers.python_ldap(place, "syncrepl_client.consumer"),
+    }
+    outcome = Outcome(alternate(place.pairs, contestants))
+    outcome.compare("wall", "python-ldap", OURS)
+    outcome.figures["cpu"] = ratio(
+        outcome.runs["python-ldap"], outcome.runs[OURS], lambda run: run.cpu
+    )
     return outcome
 
 

@@ -44,7 +44,9 @@ def imports(place: Place) -> Outcome:
             IMPORTS,
             {
                 "import ldap": lambda: measure([sys.executable, "-c", "import ldap"]),
-                OURS: lambda: measure([sys.executable, "-c", "import syncrepl_client"]),
+                OURS: lambda: measure(
+                    [sys.executable, "-c", "from syncrepl_client import Syncrepl"]
+                ),
             },
         )
     )
