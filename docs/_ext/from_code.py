@@ -2,7 +2,8 @@
 """Directives that write parts of the documentation from the code itself.
 
 ``state-picture`` and ``state-table`` draw ``transitions.TRANSITIONS``, ``prune-table`` asks
-``dialect.prunes``, ``changelog`` takes over CHANGELOG.md.
+``dialect.prunes``, ``floors-picture`` draws ``tests/floors.py``, ``parts-picture`` how a program, a
+store and a server fit together, ``changelog`` takes over CHANGELOG.md.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import floors_picture
+import parts_picture
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -18,9 +21,11 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import nested_parse_with_titles
 from state_picture import draw
 
+import syncrepl_client
 from syncrepl_client.changes import Phase
-from syncrepl_client.dialect import APACHEDS, DS389, OPENLDAP, OTHER, Dialect, prunes
-from syncrepl_client.transitions import TRANSITIONS
+from syncrepl_client.protocol.dialect import DS389, OPENLDAP, OTHER, Dialect, prunes
+from syncrepl_client.protocol.transitions import TRANSITIONS
+from tests.floors import FLOORS
 
 CHANGELOG = Path(__file__).resolve().parents[2] / "CHANGELOG.md"
 
@@ -59,12 +64,12 @@ class StateTable(FromCode):
 
 
 PRUNE_CASES: tuple[tuple[str, str, str, str, tuple[Dialect, ...], dict[str, bool]], ...] = (
-    ("no", "any", "any", "any", (OPENLDAP, DS389, APACHEDS, OTHER), {"resumed": False}),
-    ("yes", "TRUE", "any", "any", (OPENLDAP, DS389, APACHEDS, OTHER), {"deletes": True}),
-    ("yes", "FALSE", "yes", "any", (OPENLDAP, DS389, APACHEDS, OTHER), {"present_seen": True}),
+    ("no", "any", "any", "any", (OPENLDAP, DS389, OTHER), {"resumed": False}),
+    ("yes", "TRUE", "any", "any", (OPENLDAP, DS389, OTHER), {"deletes": True}),
+    ("yes", "FALSE", "yes", "any", (OPENLDAP, DS389, OTHER), {"present_seen": True}),
     ("yes", "FALSE", "none", "newer", (OPENLDAP,), {"cookie_moved": True}),
     ("yes", "FALSE", "none", "none, or the same", (OPENLDAP,), {"cookie_moved": False}),
-    ("yes", "FALSE", "none", "any", (DS389, APACHEDS, OTHER), {"cookie_moved": True}),
+    ("yes", "FALSE", "none", "any", (DS389, OTHER), {"cookie_moved": True}),
 )
 FLAGS = {"resumed": True, "deletes": False, "present_seen": False, "cookie_moved": False}
 
@@ -96,6 +101,23 @@ def table(rows: list[list[str]]) -> list[str]:
     return [*lines, ""]
 
 
+class PartsPicture(FromCode):
+    """How the parts fit together, drawn; the page says it for other formats."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return an SVG."""
+        return [nodes.raw("", parts_picture.draw(), format="html")]
+
+
+class FloorsPicture(FromCode):
+    """The layers of the package, drawn; the page describes the packages for other formats."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return an SVG."""
+        root = Path(syncrepl_client.__file__).parent
+        return [nodes.raw("", floors_picture.draw(FLOORS, root), format="html")]
+
+
 class Changelog(FromCode):
     """CHANGELOG.md, without its head."""
 
@@ -125,5 +147,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("state-picture", StatePicture)
     app.add_directive("state-table", StateTable)
     app.add_directive("prune-table", PruneTable)
+    app.add_directive("floors-picture", FloorsPicture)
+    app.add_directive("parts-picture", PartsPicture)
     app.add_directive("changelog", Changelog)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -50,12 +50,14 @@ FRAMES = {REFRESH_STAGE: Box(310, 200, 290, 175), SEARCH: Box(470, 200, 460, 190
 
 STYLE = """
 .sp { max-width: 100%; height: auto; font: 13px sans-serif; }
-.sp rect { fill: #fff; stroke: #444; }
-.sp .frame { fill: none; stroke-dasharray: 5 4; stroke: #999; }
-.sp path { fill: none; stroke: #444; }
-.sp text { fill: #222; text-anchor: middle; }
+.sp { color: var(--color-foreground-primary, #222); }
+.sp rect { fill: var(--color-background-secondary, #fff); stroke: currentColor; }
+.sp .frame { fill: none; stroke-dasharray: 5 4; }
+.sp path { fill: none; stroke: currentColor; }
+.sp text { fill: currentColor; text-anchor: middle; }
 .sp .name { font-weight: bold; }
-.sp .label { font-style: italic; paint-order: stroke; stroke: #fff; stroke-width: 4px; }
+.sp .label { font-style: italic; paint-order: stroke; stroke-width: 4px; }
+.sp .label { stroke: var(--color-background-primary, #fff); }
 .sp .start { text-anchor: start; }
 """
 
@@ -65,7 +67,7 @@ HEAD = f"""\
 <title>The phases of a search, and the messages that lead from one to another</title>
 <style>{STYLE}</style>
 <defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8"
-  orient="auto"><path d="M0 0L8 4L0 8z" style="fill: #444"/></marker></defs>"""
+  orient="auto"><path d="M0 0L8 4L0 8z" style="fill: currentColor"/></marker></defs>"""
 
 
 def draw(transitions: Transitions) -> str:

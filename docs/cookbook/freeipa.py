@@ -6,9 +6,8 @@ import signal
 import sqlite3
 from collections.abc import Mapping
 
-from syncrepl_client import Change, ChangeKind, PasswordFile, Syncrepl, SyncreplMode, Text
+from syncrepl_client import Change, ChangeKind, PasswordFile, Syncrepl, SyncreplMode, Text, dn_key
 from syncrepl_client.callbacks import Attributes, BaseCallback
-from syncrepl_client.dn import key
 
 SUFFIX = "dc=example,dc=com"
 DATA_PATH = "state/freeipa-"
@@ -19,7 +18,7 @@ URL = (
     "?uid,mail,nsAccountLock,memberOf?sub?(objectClass=posixAccount)"
     f"?bindname={f'uid=follower,cn=sysaccounts,cn=etc,{SUFFIX}'.replace(',', '%2C')}"
 )
-GROUPS = key(f"cn=groups,cn=accounts,{SUFFIX}")
+GROUPS = dn_key(f"cn=groups,cn=accounts,{SUFFIX}")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS account
@@ -55,7 +54,7 @@ class Accounts(BaseCallback):
             (uuid, attrs["uid"][0], attrs.first("mail"), enabled),
         )
         # The server's plug-in MemberOf lists the groups, those that contain groups too.
-        teams = {name_of(dn) for dn in attrs.get("memberOf", ()) if key(dn).startswith(GROUPS)}
+        teams = {name_of(dn) for dn in attrs.get("memberOf", ()) if dn_key(dn).startswith(GROUPS)}
         rows = [(uuid, team) for team in teams]
         self.db.executemany("INSERT INTO belongs (uuid, team) VALUES (?, ?)", rows)
 

@@ -12,15 +12,15 @@ from sqlalchemy import Connection, create_engine, delete
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import StaticPool
 
-from syncrepl_client import Change, ChangeKind, Syncrepl, SyncreplMode, Text
+from syncrepl_client import Change, ChangeKind, Syncrepl, SyncreplMode, Text, dn_key
 from syncrepl_client.callbacks import Attributes, BaseCallback
-from syncrepl_client.dn import key
 
 DATA_PATH = "state/orm-"
 URL = (
     "ldap://localhost/dc=example,dc=com?objectClass,uid,cn,member?sub"
     "?(|(objectClass=inetOrgPerson)(objectClass=groupOfNames)(objectClass=organizationalUnit))"
 )
+RECONCILE_EVERY = 3600.0  # how long what the overlay refint did may be unknown
 
 logger = logging.getLogger("groups")
 
@@ -69,14 +69,14 @@ class Groups(BaseCallback):
     lent: Connection
 
     def open(self, lent: Connection) -> None:
-        self.lent = lent
+        self.in_callback = lent
         Base.metadata.create_all(lent)
 
     def dispatch(self, change: Change) -> None:
         # A session for each change: nothing tells of a rollback, after which a longer one would
         # remember what is not there.
         with (
-            Session(self.lent, join_transaction_mode="create_savepoint") as session,
+            Session(self.in_callback, join_transaction_mode="create_savepoint") as session,
             session.begin(),
         ):
             self.apply(session, change)
@@ -97,9 +97,9 @@ class Groups(BaseCallback):
     def put(self, session: Session, uuid: str, dn: str, attrs: Text) -> None:
         classes = {name.lower() for name in attrs.get("objectClass", ())}
         if "groupofnames" in classes:
-            session.merge(Team(uuid=uuid, dn=key(dn), name=attrs.first("cn", dn)))
+            session.merge(Team(uuid=uuid, dn=dn_key(dn), name=attrs.first("cn", dn)))
         elif "inetorgperson" in classes:
-            session.merge(Person(uuid=uuid, dn=key(dn), uid=attrs.first("uid", dn)))
+            session.merge(Person(uuid=uuid, dn=dn_key(dn), uid=attrs.first("uid", dn)))
 
     def refresh_done(self, items: Mapping[str, Attributes]) -> None:
         logger.info("in step with the directory: %d entries", len(items))
@@ -110,7 +110,7 @@ def members(attrs: Optional[Attributes]) -> set[bytes]:
     found = set()
     for value in (attrs or {}).get("member", ()):
         try:
-            found.add(key(value.decode()))
+            found.add(dn_key(value.decode()))
         except ValueError:
             logger.warning("a group has a member that is no DN: %r", value)
     return found
@@ -119,7 +119,13 @@ def members(attrs: Optional[Attributes]) -> set[bytes]:
 def main() -> None:
     logging.basicConfig(level=logging.INFO)
     groups = Groups()
-    with Syncrepl(DATA_PATH, groups, SyncreplMode.REFRESH_AND_PERSIST, URL) as client:
+    with Syncrepl(
+        DATA_PATH,
+        groups,
+        SyncreplMode.REFRESH_AND_PERSIST,
+        URL,
+        reconcile_every=RECONCILE_EVERY,
+    ) as client:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: client.please_stop())
         with joined(client.store.connection) as lent:

@@ -7,9 +7,8 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Optional
 
-from syncrepl_client import Change, ChangeKind, Syncrepl, SyncreplMode, Text
+from syncrepl_client import Change, ChangeKind, Syncrepl, SyncreplMode, Text, dn_key
 from syncrepl_client.callbacks import Attributes, BaseCallback
-from syncrepl_client.dn import key
 
 DATA_PATH = "state/groups-"
 URL = (
@@ -17,6 +16,9 @@ URL = (
     # The containers too: the server does not tell of a renamed one that the filter hides.
     "?(|(objectClass=inetOrgPerson)(objectClass=groupOfNames)(objectClass=organizationalUnit))"
 )
+# OpenLDAP's overlay refint removes deleted people from groups, and does not report it: an hour is
+# how long they may still be members here.
+RECONCILE_EVERY = 3600.0
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS person
@@ -72,7 +74,7 @@ class Groups(BaseCallback):
         self.db.execute(
             f"INSERT INTO {table} (uuid, dn, {column}) VALUES (?, ?, ?)"
             f" ON CONFLICT (uuid) DO UPDATE SET dn = excluded.dn, {column} = excluded.{column}",
-            (uuid, key(dn), value),
+            (uuid, dn_key(dn), value),
         )
 
     def update_members(self, team: str, old: set[bytes], new: set[bytes]) -> None:
@@ -89,7 +91,7 @@ def members(attrs: Optional[Attributes]) -> set[bytes]:
     found = set()
     for value in (attrs or {}).get("member", ()):
         try:
-            found.add(key(value.decode()))
+            found.add(dn_key(value.decode()))
         except ValueError:
             logger.warning("a group has a member that is no DN: %r", value)
     return found
@@ -98,7 +100,13 @@ def members(attrs: Optional[Attributes]) -> set[bytes]:
 def main() -> None:
     logging.basicConfig(level=logging.INFO)
     groups = Groups()
-    with Syncrepl(DATA_PATH, groups, SyncreplMode.REFRESH_AND_PERSIST, URL) as client:
+    with Syncrepl(
+        DATA_PATH,
+        groups,
+        SyncreplMode.REFRESH_AND_PERSIST,
+        URL,
+        reconcile_every=RECONCILE_EVERY,
+    ) as client:
         groups.open(client.store.connection)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: client.please_stop())

@@ -63,9 +63,10 @@ class Publisher(BaseCallback):
 
 
 def message_of(change: Change) -> dict[str, Any]:
-    """Return what happened, with an ``id`` that is the same where the same is told again."""
+    """Return the change, with an ``id`` that is the same if it is reported again."""
     message = to_json(change)
-    del message["phase"]  # told again, a change may come in another one
+    for name in ("phase", "time"):  # reported again, a change may have other ones
+        message.pop(name, None)
     state = json.dumps(message, sort_keys=True).encode()
     return {"id": f"{change.uuid}:{hashlib.sha256(state).hexdigest()[:16]}", **message}
 
