@@ -47,6 +47,24 @@ SINKS: Mapping[str, Kind] = {
         needs_secret=True,
         options={"cacert": str, "timeout": float, "concurrency": int},
     ),
+    "redis": Kind(
+        module="redis",
+        class_name="RedisStream",
+        extra="redis",
+        packages=("redis",),
+        schemes=("redis", "rediss"),
+        secret="password",  # noqa: S106
+        needs_secret=False,
+        required=("stream",),
+        options={
+            "maxlen": int,
+            "remember": int,
+            "replicas": int,
+            "longest": int,
+            "cacert": str,
+            "timeout": float,
+        },
+    ),
 }
 """The kinds by their names."""
 
