@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..exceptions import ConfigurationError
 from ..network.credentials import PasswordFile, PasswordVariable
-from .base import Sink
+from .base import Message, Sink
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +131,18 @@ def warn_in_clear(sink: Sink) -> None:
         sink,
         extra={"event": "risk"},
     )
+
+
+def address(template: str, message: Message) -> str:
+    """Return *template* with ``{kind}`` and ``{key}`` replaced by those of *message*.
+
+    Args:
+        template: a routing key, or the like.
+        message: the message; its kind is that of its change, such as ``add``.
+    """
+    change = message.event.change
+    kind = change.kind.value if change is not None else ""
+    return template.replace("{kind}", kind).replace("{key}", message.key)
 
 
 # Arguments of callers may be anything, whatever the annotations say.

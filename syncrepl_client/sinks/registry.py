@@ -65,6 +65,23 @@ SINKS: Mapping[str, Kind] = {
             "timeout": float,
         },
     ),
+    "rabbitmq": Kind(
+        module="rabbitmq",
+        class_name="RabbitMQ",
+        extra="rabbitmq",
+        packages=("pika",),
+        schemes=("amqps", "amqp"),
+        secret="password",  # noqa: S106
+        needs_secret=False,
+        required=("routing_key",),
+        options={
+            "exchange": str,
+            "declare": str,
+            "mandatory": bool,
+            "cacert": str,
+            "timeout": float,
+        },
+    ),
 }
 """The kinds by their names."""
 

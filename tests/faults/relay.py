@@ -58,8 +58,8 @@ class Relay:
     def _run(self) -> None:
         while self._ear not in select.select([self._listener, self._ear], [], [])[0]:
             client, _ = self._listener.accept()
-            self._begin()
             with client, contextlib.suppress(OSError):
+                self._begin()
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 server = socket.create_connection((LOOPBACK, self._server_port))
                 with server:

@@ -12,17 +12,23 @@ HANDSHAKE = 50_000
 
 
 class Muffler(Relay):
-    """Hands everything on; while *muffled*, it cuts the connection when the broker confirms."""
+    """Hands everything on; while *muffled*, it cuts the connection when the broker confirms.
+
+    While *away*, it cuts each connection at once.
+    """
 
     def __init__(self, server_port: int) -> None:
         super().__init__(server_port)
-        self.muffled = False
+        self.muffled = self.away = False
         self._sent = 0
 
     def _begin(self) -> None:
         self._sent = 0
+        self._said(b"")
 
     def _said(self, data: bytes) -> None:
+        if self.away:
+            raise ConnectionAbortedError
         self._sent += len(data)
 
     def _heard(self, client: socket.socket, data: bytes) -> bool:

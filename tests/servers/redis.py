@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,9 +31,17 @@ class Redis(Server):
         with self.client(**options) as client:
             return client.execute_command(*words)
 
+    def _wait_until_it_answers(self) -> None:
+        super()._wait_until_it_answers()
+        with socket.create_connection((LOOPBACK, self.port)) as connection:
+            answer = b"" if self._listen == "port" else b"TLS"
+            while not answer.startswith((b"+PONG", b"-NOAUTH", b"TLS")):  # it loads its data
+                connection.sendall(b"PING\r\n")
+                answer = connection.recv(1000)
+
     def _prepare(self) -> None:
         lines = [
-            f"bind {LOOPBACK}",
+            f"bind {LOOPBACK} 127.0.0.2",
             "port 0",
             f"{self._listen} {self.port}",
             f"dir {self.directory}",
