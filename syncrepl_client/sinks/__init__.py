@@ -8,11 +8,22 @@ from .registry import SINKS, load_sink
 from .relay import Relay
 
 if TYPE_CHECKING:
+    from .nats import JetStream
     from .rabbitmq import RabbitMQ
     from .redis import RedisStream
     from .webhook import Webhook
 
-__all__ = ["Answer", "Message", "Outcome", "RabbitMQ", "RedisStream", "Relay", "Sink", "Webhook"]
+__all__ = [
+    "Answer",
+    "JetStream",
+    "Message",
+    "Outcome",
+    "RabbitMQ",
+    "RedisStream",
+    "Relay",
+    "Sink",
+    "Webhook",
+]
 
 _KINDS = {kind.class_name: name for name, kind in SINKS.items()}
 

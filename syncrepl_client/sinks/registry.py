@@ -82,6 +82,17 @@ SINKS: Mapping[str, Kind] = {
             "timeout": float,
         },
     ),
+    "nats": Kind(
+        module="nats",
+        class_name="JetStream",
+        extra="nats",
+        packages=("nats",),
+        schemes=("tls", "nats"),
+        secret="password",  # noqa: S106
+        needs_secret=False,
+        required=("subject",),
+        options={"stream": str, "cacert": str, "timeout": float},
+    ),
 }
 """The kinds by their names."""
 
