@@ -8,6 +8,7 @@ from .registry import SINKS, load_sink
 from .relay import Relay
 
 if TYPE_CHECKING:
+    from .kafka import Kafka
     from .nats import JetStream
     from .rabbitmq import RabbitMQ
     from .redis import RedisStream
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "JetStream",
+    "Kafka",
     "Message",
     "Outcome",
     "RabbitMQ",

@@ -93,6 +93,17 @@ SINKS: Mapping[str, Kind] = {
         required=("subject",),
         options={"stream": str, "cacert": str, "timeout": float},
     ),
+    "kafka": Kind(
+        module="kafka",
+        class_name="Kafka",
+        extra="kafka",
+        packages=("confluent_kafka",),
+        schemes=("kafkas", "kafka"),
+        secret="password",  # noqa: S106
+        needs_secret=False,
+        required=("topic",),
+        options={"mechanism": str, "longest": int, "cacert": str, "timeout": float},
+    ),
 }
 """The kinds by their names."""
 
