@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from .nats import JetStream
     from .rabbitmq import RabbitMQ
     from .redis import RedisStream
+    from .scim import SCIM
     from .webhook import Webhook
 
 __all__ = [
+    "SCIM",
     "Answer",
     "JetStream",
     "Kafka",

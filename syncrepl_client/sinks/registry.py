@@ -23,6 +23,7 @@ class Kind(NamedTuple):
         options: further arguments, which are optional, with the type of each: ``str``, ``int``,
             ``float``, ``bool``, or ``dict`` of such.
         required: further arguments, of type ``str``, which there have to be.
+        reads_store: whether there has to be an argument *data_path*, that of the relay.
     """
 
     module: str
@@ -34,6 +35,7 @@ class Kind(NamedTuple):
     needs_secret: bool
     options: Mapping[str, type]
     required: tuple[str, ...] = ()
+    reads_store: bool = False
 
 
 SINKS: Mapping[str, Kind] = {
@@ -103,6 +105,25 @@ SINKS: Mapping[str, Kind] = {
         needs_secret=False,
         required=("topic",),
         options={"mechanism": str, "longest": int, "cacert": str, "timeout": float},
+    ),
+    "scim": Kind(
+        module="scim",
+        class_name="SCIM",
+        extra="scim",
+        packages=("httpx",),
+        schemes=("scim+https", "scim+http"),
+        secret="token",  # noqa: S106
+        needs_secret=True,
+        reads_store=True,
+        options={
+            "user": dict,
+            "group": dict,
+            "member": str,
+            "remove": str,
+            "adopt": bool,
+            "cacert": str,
+            "timeout": float,
+        },
     ),
 }
 """The kinds by their names."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -17,7 +18,7 @@ from tests.servers.missing import may_miss
 def plain(annotation: Any) -> type:
     """The type of an argument without its None, and without what a dict has in it."""
     if get_origin(annotation) is Union:
-        (annotation,) = (each for each in get_args(annotation) if each is not type(None))
+        annotation = next(each for each in get_args(annotation) if each is not type(None))
     found: type = get_origin(annotation) or annotation
     return dict if "Mapping" in found.__name__ else found
 
@@ -29,12 +30,13 @@ def test_it_says_what_each_takes(name: str) -> None:
         if may_miss(package):
             pytest.skip(f"{package} is not installed")
     init: Any = load_sink(name).__init__
-    hints = get_type_hints(init)
+    hints = get_type_hints(init, {**init.__globals__, "os": os})
     parameters = dict(inspect.signature(init).parameters)
     del parameters["self"]
     assert next(iter(parameters)) == "url"
     secret = parameters[kind.secret]
     assert (secret.default is inspect.Parameter.empty) is kind.needs_secret
+    assert ("data_path" in parameters) is kind.reads_store
     for each in kind.required:
         assert parameters[each].default is inspect.Parameter.empty
         assert hints[each] is str
