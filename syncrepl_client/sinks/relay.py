@@ -49,6 +49,7 @@ class Relay:
         *,
         name: str,
         position: Optional[int] = None,
+        snapshot: bool = False,
         source: Optional[str] = None,
         leave_out: Collection[str] = (),
         batch: int = 100,
@@ -65,6 +66,7 @@ class Relay:
                 ``_`` and ``-``.  One relay at a time may use it.
             position: where a sink that the log does not know begins: the sequence number of the
                 change before its first one, 0 for all that are kept; None for those from now on.
+            snapshot: whether a sink that the log does not know first gets all entries.
             source: the source of the CloudEvents, a URI; None for the search base as an LDAP URL.
             leave_out: names, without options and in any case, of attributes that are not sent.
             batch: the maximum number of messages in a wave.
@@ -96,6 +98,7 @@ class Relay:
         self._data_path = data_path
         self._sink = sink
         self._begin = position
+        self._snapshot = snapshot
         self._source = None if source is None else cloudevents.check_source(source)
         self._leave_out = leave_out
         self._limits = {"batch": batch, "max_parked": max_parked}
@@ -203,7 +206,7 @@ class Relay:
             ) from None
 
     def _outbox(self, log: SharedLog) -> Outbox:
-        log.sinks.add(self.name, self._begin)
+        log.sinks.add(self.name, self._begin, snapshot=self._snapshot)
         return Outbox(log, self.name, **self._limits)
 
     # --- waves

@@ -28,6 +28,8 @@ _FACTORY = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 @click.option("--from-start", is_flag=True,
               help="A new sink gets all changes that the log has  [default: those from now on]"
               )  # fmt: skip
+@click.option("--snapshot", is_flag=True,
+              help="A new sink first gets all entries of the state.")  # fmt: skip
 @click.option("--once", is_flag=True, help="End when the sink has all changes.")
 @click.option("--secret-file", metavar="FILE", type=_FILE,
               help="Read the signing secret of a webhook from the first line of FILE. Without it, "
@@ -47,6 +49,7 @@ def command(
     where: str,
     name: str,
     from_start: bool,
+    snapshot: bool,
     once: bool,
     secret_file: Optional[str],
     cacert: Optional[str],
@@ -69,6 +72,7 @@ def command(
             _sink(where, secret_file, cacert),
             name=name,
             position=0 if from_start else None,
+            snapshot=snapshot,
             source=source,
             leave_out=() if operational else OPERATIONAL,
             max_parked=max_parked,
