@@ -4,10 +4,6 @@
 It requires the extra ``[webhook]`` (httpx).
 """
 
-import ipaddress
-import logging
-import math
-import ssl
 import threading
 import time
 from collections.abc import Sequence
@@ -17,17 +13,16 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Optional, Union
+from typing import Optional
 
 import httpx
 
 from ..exceptions import ConfigurationError
-from ..network.credentials import PasswordFile, PasswordVariable
+from . import endpoint
 from .base import Answer, Message, Sink
 from .cloudevents import CONTENT_TYPE
+from .endpoint import Secret
 from .signatures import keys_of, signature
-
-logger = logging.getLogger(__name__)
 
 _MOST_RETRY_AFTER = 3600.0
 """The longest Retry-After, in seconds, that is honoured."""
@@ -53,7 +48,7 @@ class Webhook(Sink):
     def __init__(
         self,
         url: str,
-        secret: Union[PasswordFile, PasswordVariable],
+        secret: Secret,
         *,
         cacert: Optional[str] = None,
         timeout: float = 10.0,
@@ -74,17 +69,14 @@ class Webhook(Sink):
         Raises:
             ConfigurationError: an argument is not valid, or there is no secret.
         """
-        if not isinstance(secret, (PasswordFile, PasswordVariable)):
-            raise ConfigurationError("secret is a PasswordFile or a PasswordVariable")
-        if not 0 < timeout < math.inf:
-            raise ConfigurationError(f"timeout is a number of seconds above 0, not {timeout!r}")
-        if type(concurrency) is not int or concurrency < 1:
-            raise ConfigurationError(f"concurrency is an int above 0, not {concurrency!r}")
+        endpoint.check_secret("secret", secret)
+        endpoint.check_seconds("timeout", timeout)
+        endpoint.check_count("concurrency", concurrency)
         self._url = _parsed(url)
         self._secret = secret
         self._timeout = timeout
         self._concurrency = concurrency
-        self._tls = _context(cacert)
+        self._tls = True if cacert is None else endpoint.tls_context(cacert)
         self._resources = ExitStack()
         keys_of(secret())
 
@@ -93,12 +85,8 @@ class Webhook(Sink):
         return f"<Webhook at {self._url.scheme}://{self._url.netloc.decode('ascii')}>"
 
     def open(self) -> None:
-        if self._url.scheme == "http" and not _is_here(self._url.host):
-            logger.warning(
-                "%r is not encrypted: others may read, and change, what is sent",
-                self,
-                extra={"event": "risk"},
-            )
+        if self._url.scheme == "http" and not endpoint.is_loopback(self._url.host):
+            endpoint.warn_in_clear(self)
         self._pool = self._resources.enter_context(
             ThreadPoolExecutor(self._concurrency, thread_name_prefix="webhook")
         )
@@ -186,19 +174,3 @@ def _parsed(url: str) -> httpx.URL:
     if parsed.userinfo:
         raise ConfigurationError("the URL of the webhook has a user name or a password in it")
     return parsed
-
-
-def _context(cacert: Optional[str]) -> Union[ssl.SSLContext, bool]:
-    if cacert is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=cacert)
-    except (OSError, TypeError) as error:
-        raise ConfigurationError(f"the certificates in {cacert!r} can't be used: {error}") from None
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -96,7 +96,7 @@ DOORS = {
     "waiting.waker": {"select", "socket"},
     "asynchronous": {"asyncio"},
     "service": {"socket"},
-    "sinks.webhook": {"ssl"},  # besides httpx
+    "sinks.endpoint": {"ssl"},
 }
 TESTING = f"{PACKAGE}.testing"
 SERVERS = f"{TESTING}.process"
