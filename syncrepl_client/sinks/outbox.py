@@ -17,7 +17,7 @@ from typing import NamedTuple, Optional
 from ..changelog.log import Event
 from ..changelog.sinks import Parked
 from ..changelog.tables import SnapshotRow
-from ..exceptions import UsageError
+from ..exceptions import SinkRemoved
 from ..store import SharedLog
 from .base import Answer, Outcome
 
@@ -76,7 +76,7 @@ class Outbox:
         """Return changes to deliver, at most one of each entry; none if there are none.
 
         Raises:
-            UsageError: the sink was removed.
+            SinkRemoved: the sink was removed.
             StoreError: the store can't be used.
         """
         if not self._window:
@@ -195,7 +195,7 @@ class Outbox:
         """Commit the answers to a wave; return those that mean another attempt.
 
         Raises:
-            UsageError: the sink was removed.
+            SinkRemoved: the sink was removed.
             StoreError: the store can't be used; nothing was committed, and it may be called again.
         """
         gone: set[Key] = set()
@@ -265,7 +265,7 @@ class Outbox:
     def _transaction(self) -> Iterator[None]:
         with self._log.sinks.transaction():
             if self._name not in self._log.sinks:
-                raise UsageError(f"the sink {self._name!r} was removed")
+                raise SinkRemoved(f"the sink {self._name!r} was removed")
             yield
 
     def _move(self, gone: Collection[Key]) -> None:

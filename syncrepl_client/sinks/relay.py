@@ -104,7 +104,7 @@ class Relay:
         self._limits = {"batch": batch, "max_parked": max_parked}
         self._backoff = backoff
         self._interval = interval
-        self._stopping = False
+        self._stopping = self._finishing = False
         self._waker: Optional[Waker] = None
         self._thread: Optional[threading.Thread] = None
         self._error: Optional[BaseException] = None
@@ -121,8 +121,8 @@ class Relay:
             once: return also when the sink has all that it can get now.
 
         Raises:
-            UsageError: the store has no log of changes, or another relay uses this name, or the
-                sink was removed from the log.
+            UsageError: the store has no log of changes, or another relay uses this name.
+            SinkRemoved: the sink was removed from the log.
             StoreError: the store can't be used.
         """
         with self._opened() as (outbox, waker):
@@ -138,6 +138,13 @@ class Relay:
         if waker is not None:
             with suppress(OSError):  # it has just ended, and closed the waker
                 waker.wake()
+
+    def please_finish(self) -> None:
+        """Let the relay end when the sink has all that it can get; :meth:`please_stop` may follow.
+
+        Any thread and any signal handler may call it.  It is not undone.
+        """
+        self._finishing = True
 
     def __enter__(self) -> "Relay":
         """Start a thread; raise what :meth:`run` would raise at its beginning."""
@@ -221,7 +228,7 @@ class Relay:
         while not self._stopping:
             wave = self._patiently(outbox.wave)
             if not wave:
-                if once:
+                if once or self._finishing:
                     return
                 self._wait(waker, self._interval)
                 continue

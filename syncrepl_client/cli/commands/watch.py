@@ -22,6 +22,7 @@ from ... import (
 )
 from ...callbacks import BaseCallback
 from ...engine.retry import retriable
+from ...engine.stats import CONNECTING
 from ...entries.differences import OPERATIONAL
 from ...service import Notifier
 from ...store import open_store, sinks_of
@@ -335,7 +336,7 @@ def _metrics(
     address: tuple[str, int], stopping: Signals[Syncrepl], data_path: Optional[str]
 ) -> AbstractContextManager[None]:
     try:
-        from ..output.metrics import CONNECTING, Figures, served
+        from ..output.metrics import Figures, served
     except ModuleNotFoundError as error:
         raise click.UsageError(
             f"--metrics needs {error.name}, which is not installed: "

@@ -13,11 +13,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from ...changelog import SinkState
-from ...changes import ChangeKind
 from ...engine.stats import Stats
 
-CONNECTING = Stats("connecting", 0, dict.fromkeys(ChangeKind, 0), 0, 0, 0, None, None)
-"""The statistics before there is a client."""
 STAGES = ("connecting", "disconnected", "refresh", "persist", "over")
 
 _Family = Union[CounterMetricFamily, GaugeMetricFamily]
