@@ -50,7 +50,7 @@ class Config:
         self.file = place / "c.toml"
         self.port = port
         self.secret = write_secret(place / "secret")
-        self.service = {"drain": 60} if not port else {"drain": 60, "listen": port}
+        self.service: dict[str, Any] = {"drain": 60, **({"listen": port} if port else {})}
         self.streams: dict[str, dict[str, Any]] = {}
 
     def stream(self, name: str, url: str, **more: Any) -> None:
@@ -79,7 +79,7 @@ class Config:
 
 def _pair(item: tuple[str, Any]) -> str:
     name, value = item
-    return f"{name} = {value}" if type(value) is int else f'{name} = "{value}"'
+    return f'{name} = "{value}"' if type(value) is str else f"{name} = {value}".lower()
 
 
 def until_equal(port: int, metric: str, value: float) -> dict[str, float]:

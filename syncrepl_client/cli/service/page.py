@@ -114,7 +114,7 @@ def _ago(moment: "float | None") -> str:
 def _figure(view: View) -> str:
     known = [bar.lag for bar in view.bars if bar.lag is not None]
     most = f"at most {span(max(0.0, *known))}" if known else "no change"
-    away = "; red: not connected" if any(bar.away for bar in view.bars) else ""
+    away = "; red: away" if any(bar.away for bar in view.bars) else ""
     return (
         f"<figure>{plot.lag(view.bars)}<figcaption><span>an hour ago</span>"
         f"<span>lag of changes: {text(most)}{away}</span><span>now</span></figcaption></figure>"

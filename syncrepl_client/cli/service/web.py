@@ -143,8 +143,6 @@ class _Listener(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     timeout = _REQUEST_SECONDS
     server: _Listener
-    server_version = "syncrepl-client"
-    sys_version = ""
 
     def do_GET(self) -> None:
         answer = self._answer()
@@ -187,6 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/" and site.page is not None:
             return Answer(HTTPStatus.OK, "text/html; charset=utf-8", site.page().encode())
         return _plain(HTTPStatus.NOT_FOUND, "There is nothing here: /metrics has the metrics.")
+
+    def version_string(self) -> str:
+        """Return the header Server, without versions."""
+        return "syncrepl-client"
 
     def log_message(self, format: str, *args: object) -> None:
         """Log at level DEBUG."""
