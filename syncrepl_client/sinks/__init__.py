@@ -8,11 +8,26 @@ from .registry import SINKS, load_sink
 from .relay import Relay
 
 if TYPE_CHECKING:
+    from .kafka import Kafka
+    from .nats import JetStream
     from .rabbitmq import RabbitMQ
     from .redis import RedisStream
+    from .scim import SCIM
     from .webhook import Webhook
 
-__all__ = ["Answer", "Message", "Outcome", "RabbitMQ", "RedisStream", "Relay", "Sink", "Webhook"]
+__all__ = [
+    "SCIM",
+    "Answer",
+    "JetStream",
+    "Kafka",
+    "Message",
+    "Outcome",
+    "RabbitMQ",
+    "RedisStream",
+    "Relay",
+    "Sink",
+    "Webhook",
+]
 
 _KINDS = {kind.class_name: name for name, kind in SINKS.items()}
 

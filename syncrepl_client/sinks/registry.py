@@ -3,10 +3,13 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
+from urllib.parse import parse_qsl
 
 from ..exceptions import ConfigurationError
+from ..store import DataPath
 from .base import Sink
+from .endpoint import Secret
 
 
 class Kind(NamedTuple):
@@ -23,6 +26,7 @@ class Kind(NamedTuple):
         options: further arguments, which are optional, with the type of each: ``str``, ``int``,
             ``float``, ``bool``, or ``dict`` of such.
         required: further arguments, of type ``str``, which there have to be.
+        reads_store: whether there has to be an argument *data_path*, that of the relay.
     """
 
     module: str
@@ -34,6 +38,7 @@ class Kind(NamedTuple):
     needs_secret: bool
     options: Mapping[str, type]
     required: tuple[str, ...] = ()
+    reads_store: bool = False
 
 
 SINKS: Mapping[str, Kind] = {
@@ -82,6 +87,47 @@ SINKS: Mapping[str, Kind] = {
             "timeout": float,
         },
     ),
+    "nats": Kind(
+        module="nats",
+        class_name="JetStream",
+        extra="nats",
+        packages=("nats",),
+        schemes=("tls", "nats"),
+        secret="password",  # noqa: S106
+        needs_secret=False,
+        required=("subject",),
+        options={"stream": str, "cacert": str, "timeout": float},
+    ),
+    "kafka": Kind(
+        module="kafka",
+        class_name="Kafka",
+        extra="kafka",
+        packages=("confluent_kafka",),
+        schemes=("kafkas", "kafka"),
+        secret="password",  # noqa: S106
+        needs_secret=False,
+        required=("topic",),
+        options={"mechanism": str, "longest": int, "cacert": str, "timeout": float},
+    ),
+    "scim": Kind(
+        module="scim",
+        class_name="SCIM",
+        extra="scim",
+        packages=("httpx",),
+        schemes=("scim+https", "scim+http"),
+        secret="token",  # noqa: S106
+        needs_secret=True,
+        reads_store=True,
+        options={
+            "user": dict,
+            "group": dict,
+            "member": str,
+            "remove": str,
+            "adopt": bool,
+            "cacert": str,
+            "timeout": float,
+        },
+    ),
 }
 """The kinds by their names."""
 
@@ -109,6 +155,70 @@ def load_sink(kind: str) -> type[Sink]:
     return loaded  # type: ignore[no-any-return]
 
 
-def kind_of(scheme: str) -> Optional[str]:
-    """Return the name of the kind of sink with URLs of that scheme; None if there is none."""
+def kind_of(url: str) -> Optional[str]:
+    """Return the name of the kind of sink that *url* is for; None if there is none."""
+    scheme = url.partition("://")[0]
     return next((name for name, kind in SINKS.items() if scheme in kind.schemes), None)
+
+
+def make_sink(
+    url: str, secret: Optional[Secret], *, data_path: DataPath, cacert: Optional[str] = None
+) -> Sink:
+    """Return a sink for a URL, whose query has further arguments of the kind's class.
+
+    The query of a webhook's URL belongs to the webhook.
+
+    Args:
+        url: the URL, such as ``redis://localhost/0?stream=people``.
+        secret: where the secret is; None for none.
+        data_path: that of the relay.
+        cacert: a file with the certificates of the authorities to trust, in PEM.
+
+    Raises:
+        ConfigurationError: the URL, or an argument in it, is not valid.
+        ModuleNotFoundError: what the sink needs is not installed.
+    """
+    name = kind_of(url)
+    if name is None:
+        raise ConfigurationError("there is no sink for that URL")
+    kind = SINKS[name]
+    arguments: dict[str, Any] = {}
+    if name != "webhook":
+        url, _, query = url.partition("?")
+        arguments = _arguments(name, kind, query)
+    if secret is not None:
+        arguments[kind.secret] = secret
+    elif kind.needs_secret:
+        raise ConfigurationError(f"the sink {name!r} needs a secret")
+    if kind.reads_store:
+        arguments["data_path"] = data_path
+    make: Any = load_sink(name)
+    sink: Sink = make(url, cacert=cacert, **arguments)
+    return sink
+
+
+def _arguments(name: str, kind: Kind, query: str) -> dict[str, Any]:
+    known = {**dict.fromkeys(kind.required, str), **kind.options}
+    known = {each: type_ for each, type_ in known.items() if type_ is not dict and each != "cacert"}
+    arguments: dict[str, Any] = {}
+    for each, text in parse_qsl(query, keep_blank_values=True):
+        if each not in known or each in arguments:
+            raise ConfigurationError(
+                f"the URL of the sink {name!r} has once each of {', '.join(known)}, not {each!r}"
+            )
+        arguments[each] = _converted(each, known[each], text)
+    for each in kind.required:
+        if each not in arguments:
+            raise ConfigurationError(f"the URL of the sink {name!r} lacks {each}=: ...?{each}=NAME")
+    return arguments
+
+
+def _converted(name: str, type_: type, text: str) -> Any:
+    if type_ is bool:
+        if text not in ("true", "false"):
+            raise ConfigurationError(f"{name} is true or false, not {text!r}")
+        return text == "true"
+    try:
+        return type_(text)
+    except ValueError:
+        raise ConfigurationError(f"{name} is a number, not {text!r}") from None

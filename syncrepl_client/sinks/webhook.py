@@ -9,10 +9,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from functools import partial
-from http import HTTPStatus
 from typing import Optional
 
 import httpx
@@ -22,20 +19,11 @@ from . import endpoint
 from .base import Answer, Message, Sink
 from .cloudevents import CONTENT_TYPE
 from .endpoint import Secret
+from .httpanswers import AWAY, NOT_REFUSED, retry_after
 from .signatures import keys_of, signature
 
-_MOST_RETRY_AFTER = 3600.0
-"""The longest Retry-After, in seconds, that is honoured."""
 _LONGEST_ANSWER = 65536
 """How many octets of a response are read, for the connection to be used again."""
-_NOT_REFUSED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-_AWAY = (
-    *_NOT_REFUSED,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-)
-"""Answers that another message would get as well."""
 
 
 class Webhook(Sink):
@@ -124,7 +112,7 @@ class Webhook(Sink):
         except httpx.HTTPError as error:
             away.set()
             return Answer.failed(str(error) or type(error).__name__)
-        if response.status_code in _AWAY:
+        if response.status_code in AWAY:
             away.set()
         return _answer(response)
 
@@ -141,26 +129,11 @@ def _answer(response: httpx.Response) -> Answer:
     code = response.status_code
     if response.is_success:
         return Answer.accepted()
-    if response.is_client_error and code not in _NOT_REFUSED:
+    if response.is_client_error and code not in NOT_REFUSED:
         return Answer.refused(f"HTTP status {code}")
     return Answer.failed(
-        f"HTTP status {code}", _retry_after(response.headers.get("retry-after", ""))
+        f"HTTP status {code}", retry_after(response.headers.get("retry-after", ""))
     )
-
-
-def _retry_after(value: str) -> Optional[float]:
-    """Return the seconds in a Retry-After (RFC 9110, section 10.2.3); None if there are none."""
-    if value.isascii() and value.isdecimal():
-        seconds = float(value)
-    else:
-        try:
-            then = parsedate_to_datetime(value)
-        except (ValueError, TypeError):  # the latter before Python 3.10
-            return None
-        if then.tzinfo is None:
-            then = then.replace(tzinfo=timezone.utc)
-        seconds = (then - datetime.now(timezone.utc)).total_seconds()
-    return min(max(seconds, 0.0), _MOST_RETRY_AFTER)
 
 
 def _parsed(url: str) -> httpx.URL:

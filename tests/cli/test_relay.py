@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from syncrepl_client.cli.commands.relay import VARIABLE
+from syncrepl_client.cli.commands.relay import SINK_VARIABLE, VARIABLE
 from syncrepl_client.testing import Feed
 from tests.cli.commands import Done, run, running
-from tests.servers.missing import needs_httpx
+from tests.conftest import missing_servers_skip
+from tests.servers.missing import needs_all, needs_httpx
 from tests.servers.receiver import SECRET, Receiver
+from tests.servers.redis import Redis
 from tests.unit.sinks.sinks import change, dn, logging_feed
 
 OWN = """\
@@ -133,7 +135,7 @@ def test_a_stop_while_the_server_is_away(feed: Feed, state: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(("sink", "message"), [
-    ("nowhere", "neither an https URL"), ("ftp://h/", "neither an https URL"),
+    ("nowhere", "neither a URL of a sink"), ("ftp://h/", "(https, http, redis"),
     ("own:Missing", "Missing"), ("missing:Printer", "missing"), ("own:Other", "no syncrepl_client"),
     ("own:broken", "broken"),
 ])  # fmt: skip
@@ -149,9 +151,10 @@ def test_what_is_no_sink(feed: Feed, state: Path, own: str, sink: str, message: 
     (["--sink", "https://h/"], {}, VARIABLE),
     (["--sink", "https://h/"], {VARIABLE: "hunter2"}, "whsec_"),
     (["--sink", "https://u:hunter2@h/"], {VARIABLE: SECRET}, "password"),
-    (["--sink", "own:Printer", "--secret-file", "FILE"], {}, "webhooks"),
+    (["--sink", "own:Printer", "--secret-file", "FILE"], {}, "with a URL"),
     (["--sink", "https://h/", "--cacert", "FILE"], {VARIABLE: SECRET}, "certificates"),
     (["--sink", "https://h/", "--name", "a b"], {VARIABLE: SECRET}, "name is"),
+    (["--sink", "scim+https://h/"], {}, SINK_VARIABLE),
 ])  # fmt: skip
 def test_wrong_usage(
     feed: Feed, state: Path, arguments: list[str], env: dict[str, str], message: str
@@ -164,6 +167,23 @@ def test_wrong_usage(
     assert message in done.err
     assert "hunter2" not in done.err
     assert list(feed.store.changelog.sinks) == []
+
+
+@needs_all("redis")
+def test_a_redis_stream_with_a_password(feed: Feed, state: Path) -> None:
+    with missing_servers_skip():
+        server = Redis(["requirepass hunter2"])
+    url = f"{server.url}/0?stream=people"
+    base = ["relay", "-d", str(state), "--name", "mine", "--from-start", "--once", "--sink"]
+    with server:
+        done = run(*base, url, env={SINK_VARIABLE: "hunter2"})
+        assert (done.code, done.out, done.err) == (0, "", "")
+        assert server.command("XLEN", "people", password="hunter2") == 4
+    assert feed.store.changelog.sinks["mine"].behind == 0
+    named = url.replace("//", "//relay@")
+    assert SINK_VARIABLE in run(*base, named).err
+    done = run(*base, f"{url}&maxlen=x", env={SINK_VARIABLE: "hunter2"})
+    assert (done.code, "maxlen is a number" in done.err) == (2, True)
 
 
 def test_no_state_and_no_log(state: Path, own: str) -> None:

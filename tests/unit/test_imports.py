@@ -97,6 +97,7 @@ DOORS = {
     "asynchronous": {"asyncio"},
     "service": {"socket"},
     "sinks.endpoint": {"ssl"},
+    "sinks.nats": {"asyncio"},  # as the package of NATS wants it
 }
 TESTING = f"{PACKAGE}.testing"
 SERVERS = f"{TESTING}.process"
