@@ -10,8 +10,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import machine, plots, report
+from bench import against, machine, plots, report
 from bench.directory import Place, serve
+from bench.measure import worktree
 from bench.scenarios import GROUPS, SCENARIOS
 from bench.scenarios.outcome import Outcome
 
@@ -30,9 +31,21 @@ def run(entries: int, names: Sequence[str], pairs: int, output: Path, *, peers: 
                 show(outcome)
 
 
+def run_against(entries: int, pairs: int, tree: Path) -> None:
+    """Measure beside the library in *tree*, with so many entries; nothing is written."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        say(f"{entries:,} entries: loading")
+        with serve(entries, Path(name)) as server:
+            for scenario, outcome in against.compare(
+                Place(server, entries, pairs, Path(name)), tree
+            ).items():
+                say(f"{entries:,} entries: {scenario}")
+                show(outcome)
+
+
 def show(outcome: Outcome) -> None:
     for name, runs in outcome.runs.items():
-        say(f"  {name}: {', '.join(f'{run.seconds:.3f}' for run in runs)} s")
+        say(f"  {name}: {', '.join(f'{run.seconds:.3f} ({run.cpu:.3f})' for run in runs)} s (CPU)")
     for name, figure in outcome.figures.items():
         say(f"  {name} = {figure.median:.3f} ({figure.least:.3f} to {figure.most:.3f})")
 
@@ -48,12 +61,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=[*SCENARIOS, *GROUPS], metavar="NAME",
                         help=f"of {', '.join([*SCENARIOS, *GROUPS])}")  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("docs/performance"))
+    parser.add_argument(
+        "--against",
+        metavar="COMMIT",
+        help="measure beside that commit of this library instead; write nothing",
+    )
     parser.add_argument("--no-peers", action="store_true", help="measure beside ldapsearch alone")
     return parser.parse_args()
 
 
 def main() -> None:
     chosen = arguments()
+    if chosen.against:
+        with worktree(chosen.against) as tree:
+            for entries in chosen.entries:
+                run_against(entries, chosen.pairs, tree)
+        return
     chosen.output.mkdir(parents=True, exist_ok=True)
     wanted = {each for name in chosen.only or SCENARIOS for each in GROUPS.get(name, (name,))}
     names = [name for name in SCENARIOS if name in wanted]

@@ -14,7 +14,7 @@ from typing import Any
 
 import ldap
 
-from bench.measure import ProgramFailed, Run, measure, program
+from bench.measure import ROOT, ProgramFailed, Run, measure, program
 from tests.servers import Slapd
 from tests.servers.people import (
     SUFFIX,
@@ -72,6 +72,7 @@ class Place:
     """What a scenario works with.
 
     peers: whether programs are measured that this project doesn't ship.
+    tree: the checkout with the library that is measured.
     """
 
     server: Slapd
@@ -79,6 +80,7 @@ class Place:
     pairs: int
     directory: Path
     peers: bool = True
+    tree: Path = ROOT
 
     @property
     def url(self) -> str:
@@ -96,13 +98,13 @@ class Place:
         """The command that refreshes *store* with this library."""
         return program("client", f"{store}/", self.url, *options)
 
-    def refresh(self, store: Path, *, deleted: int = 0) -> Run:
+    def refresh(self, store: Path, *options: str, deleted: int = 0) -> Run:
         """Measure a refresh of *store*, and see that all is there that should be.
 
         Raises:
             ProgramFailed: it isn't.
         """
-        run = measure(self.client(store))
+        run = measure(self.client(store, *options), path=self.tree)
         wanted, found = self.entries + CONTAINERS - deleted, count_entries(store)
         if found != wanted:
             raise ProgramFailed(f"the store has {found} entries after the refresh, not {wanted}")

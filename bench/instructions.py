@@ -13,12 +13,11 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.directory import Place, describe, forget_cookie, serve, write
-from bench.measure import ROOT, ProgramFailed, environment, program
+from bench.measure import PROGRAMS, ROOT, ProgramFailed, environment, program, worktree
 from bench.peers import ldapsearch_ldif
 from tests.servers.people import person_dn
 
@@ -53,7 +52,7 @@ def counts(entries: int, path: Path) -> dict[str, int]:
         serve(entries, Path(name)) as server,
     ):
         url = Place(server, entries, 1, Path(name)).url
-        client = program("patient", path / "bench/programs/client.py", f"{name}/", url)
+        client = program("patient", PROGRAMS / "client.py", f"{name}/", url)
         found = {"initial refresh": count(client, path)}
         forget_cookie(Path(name))
         found["again without a cookie"] = count(client, path)
@@ -66,18 +65,6 @@ def each_entry(path: Path) -> dict[str, int]:
     """Return the instructions an entry of each of :func:`counts`."""
     few, many = counts(FEW, path), counts(MANY, path)
     return {name: (many[name] - few[name]) // (MANY - FEW) for name in few}
-
-
-@contextmanager
-def worktree(commit: str) -> Iterator[Path]:
-    """Check out *commit* beside the working tree, for the length of a with block."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        path = Path(name) / "tree"
-        subprocess.run(["git", "worktree", "add", "--detach", str(path), commit], check=True)
-        try:
-            yield path
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(path)], check=True)
 
 
 def main() -> None:

@@ -100,13 +100,16 @@ def measure(
 
 
 @contextmanager
-def background(command: Sequence[str]) -> Iterator[Background]:
-    """Run one of the measured programs beside others; killed at the end if it still runs."""
+def background(command: Sequence[str], *, path: Path = ROOT) -> Iterator[Background]:
+    """Run one of the measured programs beside others; killed at the end if it still runs.
+
+    *path* is where it finds modules.
+    """
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment(ROOT),
+            env=environment(path),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -185,6 +188,18 @@ def environment(path: Path | None) -> dict[str, str]:
     unwanted = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
     rest = {name: value for name, value in os.environ.items() if name not in unwanted}
     return rest if path is None else {**rest, "PYTHONPATH": str(path)}
+
+
+@contextmanager
+def worktree(commit: str) -> Iterator[Path]:
+    """Check out *commit* beside the working tree, for the length of a with block."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        path = Path(name) / "tree"
+        subprocess.run(["git", "worktree", "add", "--detach", str(path), commit], check=True)
+        try:
+            yield path
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", str(path)], check=True)
 
 
 def _check(process: subprocess.Popen[bytes], errors: IO[bytes], *, ended: bool = False) -> None:

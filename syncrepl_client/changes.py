@@ -28,6 +28,8 @@ class Phase(Enum):
 class ChangeKind(Enum):
     """The kind of a change."""
 
+    __hash__ = object.__hash__  # members are compared by identity, and Enum's is slow
+
     ADD = "add"
     MODIFY = "modify"
     RENAME = "rename"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""This library, one refresh: client.py DATA_PATH URL [walk | snapshot | each].
+"""This library, one refresh: client.py DATA_PATH URL [read] [walk] [snapshot | each].
 
 With one of the last two words it keeps a log of changes, in which the first refresh is that.
 """
@@ -7,15 +7,24 @@ With one of the last two words it keeps a log of changes, in which the first ref
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from bench.programs.output import tell
-from syncrepl_client import Changelog, Syncrepl, SyncreplMode
+from syncrepl_client import Syncrepl, SyncreplMode
 from syncrepl_client.callbacks import BaseCallback
-from syncrepl_client.entries.attributes import Attributes
+
+Attributes = dict[str, list[bytes]]
 
 
 class Nothing(BaseCallback):
     """Does nothing."""
+
+
+class Read(BaseCallback):
+    """Reads two attributes of every entry."""
+
+    def record_add(self, dn: str, attrs: Attributes) -> None:
+        attrs.get("uid"), attrs.get("mail")
 
 
 class Walk(BaseCallback):
@@ -31,10 +40,15 @@ class Walk(BaseCallback):
 
 
 data_path, url, *options = sys.argv[1:]
-callback = Walk() if "walk" in options else Nothing()
-kinds = [word for word in options if word != "walk"]
-log = Changelog(initial=kinds[0]) if kinds else None
-with Syncrepl(data_path, callback, SyncreplMode.REFRESH_ONLY, url, changelog=log) as client:
+callbacks = {"read": Read, "walk": Walk}
+callback = next((callbacks[word]() for word in options if word in callbacks), Nothing())
+more: dict[str, Any] = {}
+for word in options:
+    if word not in callbacks:  # earlier versions have no log
+        from syncrepl_client import Changelog
+
+        more["changelog"] = Changelog(initial=word)
+with Syncrepl(data_path, callback, SyncreplMode.REFRESH_ONLY, url, **more) as client:
     client.run()
     done = time.monotonic()
 tell(done=done, walk=getattr(callback, "seconds", None))

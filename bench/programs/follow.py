@@ -8,9 +8,11 @@ with so many different descriptions that begin with ``mark``.  With ``log`` it k
 
 import sys
 import time
+from typing import Any
 
+import syncrepl_client
 from bench.programs.output import tell
-from syncrepl_client import Change, Changelog, Syncrepl, SyncreplMode, diff
+from syncrepl_client import Change, Syncrepl, SyncreplMode
 from syncrepl_client.callbacks import BaseCallback
 
 
@@ -25,7 +27,7 @@ class Count(BaseCallback):
     def dispatch(self, change: Change) -> None:
         self.changes += 1
         if differs:
-            diff(change.old_attrs, change.new_attrs)
+            syncrepl_client.diff(change.old_attrs, change.new_attrs)
         if self.wanted:
             (text, *_) = (change.new_attrs or {}).get("description", [b""])
             if text.startswith(b"mark"):
@@ -37,9 +39,11 @@ changes, marks = int(sys.argv[3]), int(sys.argv[4])
 differs = "diff" in sys.argv[5:]
 callback = Count(marks)
 committed: dict[str, float] = {}
-log = Changelog() if "log" in sys.argv[5:] else None
+more: dict[str, Any] = {}
+if "log" in sys.argv[5:]:  # earlier versions have none
+    more["changelog"] = syncrepl_client.Changelog()
 mode = SyncreplMode.REFRESH_AND_PERSIST
-with Syncrepl(data_path, callback, mode, url, changelog=log) as client:
+with Syncrepl(data_path, callback, mode, url, **more) as client:
     while not client.refreshed:
         client.poll()
     callback.changes = 0

@@ -38,7 +38,7 @@ def latency(place: Place) -> Outcome:
         background(following) as follower,
     ):
         time.sleep(SETTLE_SECONDS)
-        answered = _one_at_a_time(place.server, place.entries)
+        answered = one_at_a_time(place.server, place.entries)
         ours = follower.said()["marks"]
         other = listener.said()["marks"]
     moments = {
@@ -56,12 +56,12 @@ def latency(place: Place) -> Outcome:
     return outcome
 
 
-def _one_at_a_time(server: Slapd, entries: int) -> dict[str, float]:
-    """Make the changes; return when each was answered."""
+def one_at_a_time(server: Slapd, entries: int, word: str = "mark") -> dict[str, float]:
+    """Make the changes, to descriptions that begin with *word*; return when each was answered."""
     answered = {}
     with server.connected() as connection:
         for number in range(CHANGES):
-            mark = f"mark {number}"
+            mark = f"{word} {number}"
             dn = person_dn(number % (entries // 2))
             connection.modify_s(dn, [(ldap.MOD_REPLACE, "description", [mark.encode()])])
             answered[mark] = time.monotonic()

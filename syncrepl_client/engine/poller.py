@@ -18,6 +18,7 @@ from ..waiting.coroutines import BlockingCall, CallbackStopIteration, ask, maybe
 from ..waiting.waker import Waker
 from . import arguments, retry
 from .delivery import Delivery
+from .garbage import fewer_collections
 from .search import Interrupted
 from .searches import Searches
 
@@ -106,7 +107,8 @@ class Poller:
         searches = self._searches
         search = searches.search or searches.begin()
         patience = searches.next_reconcile(search)
-        redo = await search.batch(deadline, self._stopping, searches.gives_way, patience)
+        with fewer_collections(search.sync.refreshing):
+            redo = await search.batch(deadline, self._stopping, searches.gives_way, patience)
         if self._delivery.store.in_transaction:
             origin, complete = await searches.next_origin(search, redo)
             await self._delivery.commit(origin, complete=complete)

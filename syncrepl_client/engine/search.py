@@ -19,7 +19,7 @@ from ..protocol.messages import Done, Entry, IdSet, Message, RefreshRequired
 from ..protocol.placement import Step
 from ..protocol.synchronization import Synchronization
 from ..waiting.coroutines import YIELD_CONTROL, BlockingCall, ask
-from .delivery import Delivery
+from .delivery import Delivery, now
 from .misnaming import Misnaming
 from .missed import Missed
 from .rereading import Outcome, Rereading
@@ -109,6 +109,7 @@ class Search:
         self._stage_gap_ends = 0.0
         self._arrived: deque[Message] = deque()  # received, and not processed yet
         self._group: deque[Union[Plain, Outcome]] = deque()
+        self._group_bytes = 0
         self._connection = connection
         self._delivery = delivery
         self._not_taken = not_taken
@@ -122,7 +123,7 @@ class Search:
         connection.search(mode, request.cookie, request.dialect.refusal, also)
         delivery.create_store(connection.url)
         store = delivery.store
-        self.sync = Synchronization(request, store, store.seen)
+        self.sync = Synchronization(request, store, store.seen, now)
 
     @property
     def reconciled(self) -> bool:
@@ -229,17 +230,21 @@ class Search:
         return self._rereading
 
     def _receive_group(self) -> None:
-        size = 0
-        while len(self._group) < GROUP_MESSAGES and size < GROUP_BYTES:
-            message = self._next()
-            if message is None:
-                break
-            plain = self.sync.plain(message)
-            self._group.append(plain or message)
-            if plain is not None:
-                size += len(plain.record.attrs)
-            elif not isinstance(message, Entry):
-                break  # it may end the phase, or the search
+        self._group_bytes = 0
+        while self._arrived:
+            if not self._prepare(self._arrived.popleft()):
+                return
+        self._connection.take(self._prepare)
+
+    def _prepare(self, message: Message) -> bool:
+        """Append a message to the group; return True if another one may follow."""
+        plain = self.sync.plain(message)
+        if plain is None:
+            self._group.append(message)
+            return isinstance(message, Entry) and len(self._group) < GROUP_MESSAGES
+        self._group.append(plain)
+        self._group_bytes += len(plain.record.attrs)
+        return len(self._group) < GROUP_MESSAGES and self._group_bytes < GROUP_BYTES
 
     def _reread_group(self, rereading: Rereading) -> None:
         progress = -1
@@ -308,19 +313,18 @@ class Search:
     async def _apply_plain(self, stopping: Callable[[], bool]) -> int:
         """Deliver entries on the fast path for as long as possible; return how many."""
         group, receive, deliver = self._group, self.sync.receive_plain, self._delivery.begin_step
-        count, most = 0, min(PLAIN_AT_ONCE, self._delivery.room)
-        while group and count < most and not stopping():
-            first = group[0]
-            steps = receive(first) if isinstance(first, Plain) else None
+        most = min(PLAIN_AT_ONCE, self._delivery.room)
+        for count in range(most):
+            first = group[0] if group and not stopping() else None
+            steps = receive(first) if type(first) is Plain else None
             if steps is None:
-                break
+                return count
             group.popleft()
-            count += 1
             for step in steps:
                 rest = deliver(step)
                 if rest is not None:
                     await rest
-        return count
+        return most
 
     async def _apply(self, stopping: Callable[[], bool]) -> Optional[Redo]:
         first = self._group.popleft()

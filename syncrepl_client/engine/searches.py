@@ -80,6 +80,7 @@ class Searches:
         self._start_overs = self._searches_again = 0
         self._mode = mode
         self._url = url
+        self._url_text = str(url)
         self._link = link
         self._delivery = delivery
         self._reconcile_every = reconcile_every
@@ -302,7 +303,7 @@ class Searches:
         origin = origin._replace(
             cookie=search.sync.cookie,
             dialect=(of_cookie(search.sync.cookie or b"") or facts.dialect).name,
-            url=str(self._url),
+            url=self._url_text,
             identity=facts.identity,
             epoch=facts.epoch,
             reconciled=time.time() if search.reconciled else origin.reconciled,

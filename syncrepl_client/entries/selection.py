@@ -74,7 +74,7 @@ class Selection:
             known: names of the stored attributes of the entry.  If the selection is blind, they
                 are selected too: they were when they were stored.
         """
-        if attrs.keys() <= self._yes or (self._all_user and self._all_operational):
+        if (self._all_user and self._all_operational) or attrs.keys() <= self._yes:
             return attrs
         known = known if self.blind else ()
         return {name: values for name, values in attrs.items() if self.takes(name) or name in known}

@@ -269,7 +269,9 @@ class Arrangement(SubtreeRenames):
         if not self._has_place(change, key):
             self._held.add(key, change.uuid.bytes)
             return
-        yield change._replace(kind=ChangeKind.ADD, old_dn=None, old_attrs=None)
+        if change.kind is not ChangeKind.ADD:
+            change = change._replace(kind=ChangeKind.ADD, old_dn=None, old_attrs=None)
+        yield change
         self._arrived = change.new_dn
 
     def _disappear(self, change: Change, key: bytes) -> Iterator[Change]:

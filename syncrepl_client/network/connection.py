@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import ldap
 
@@ -98,25 +98,35 @@ class Connection(Session):
         return self._heartbeat.last
 
     def receive(self) -> Optional[Message]:
-        """Return the next message of the search if it has arrived, without waiting.
+        """Return the next message of the search if it has arrived; as :meth:`take`."""
+        return self.take(lambda message: False)
+
+    def take(self, take: Callable[[Message], object]) -> Optional[Message]:
+        """Call *take* with each message of the search that has arrived, without waiting.
+
+        It goes on while *take* returns something true, and ends with the search.
+
+        Returns:
+            the last message; None if there was none.
 
         Raises:
-            ProtocolError: it is malformed.
+            ProtocolError: a message is malformed.
             MemoryError: there is no memory for it.
             SyncUnsupported: the server does not support content synchronization for this search.
             ldap.LDAPError: the connection is lost, or the search ended with an error.
         """
         try:
-            message = self._next_of_search()
+            last = self._take(take)
         except ldap.LDAPError as error:
-            message = wire.decode_error(error, self._refusal)
-            if message is None:
+            last = wire.decode_error(error, self._refusal)
+            if last is None:
                 raise transport.explained(error, self.url) from error
-        if message is not None:
+            take(last)
+        if last is not None:
             self._heartbeat.heard(time.monotonic())
-            if isinstance(message, (Done, RefreshRequired)):
+            if isinstance(last, (Done, RefreshRequired)):
                 self._search = None
-        return message
+        return last
 
     async def wait(self, deadline: Optional[float]) -> None:
         """Wait until something may have arrived, the waker is woken, or *deadline* has come.
@@ -149,15 +159,15 @@ class Connection(Session):
                 }
             )
 
-    def _next_of_search(self) -> Optional[Message]:
+    def _take(self, take: Callable[[Message], object]) -> Optional[Message]:
         if self._search is None:
             return None
-        message = self.ldap.syncrepl_message(self._search)
-        if message is None and self._question is not None:
+        last = self.ldap.syncrepl_take(self._search, take)
+        if last is None and self._question is not None:
             self._hear_answer(self._question)
             # libldap may have read that on the way
-            message = self.ldap.syncrepl_message(self._search)
-        return message
+            last = self.ldap.syncrepl_take(self._search, take)
+        return last
 
     def _hear_answer(self, question: int) -> None:
         """Receive the answer to the heartbeat's question, an entry and a result, if it is there."""

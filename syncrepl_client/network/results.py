@@ -2,14 +2,16 @@
 """Results, as python-ldap's C module hands them over."""
 
 import logging
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 from weakref import WeakSet
 
 import ldap
 from ldap.ldapobject import SimpleLDAPObject
 
+from ..entries.attributes import Attributes
 from ..exceptions import ProtocolError
 from ..protocol import received, wire
+from ..protocol.messages import Message
 from . import transport
 
 logger = logging.getLogger(__name__)
@@ -33,24 +35,46 @@ def raw_result(connection: SimpleLDAPObject, msgid: int) -> Optional[wire.RawRes
         MemoryError: there is no memory for it.
         ldap.LDAPError: the connection is lost, or the answer is an error result.
     """
-    try:
-        got = _result4(connection, msgid)
-    except ldap.LDAPError as error:
-        transport.add_strerror(error)
-        raise
-    except UnicodeDecodeError as error:
-        raise ProtocolError(f"the server sent a name that is not UTF-8: {error}") from error
-    except MemoryError as error:
-        raise MemoryError(
-            f"{_server(connection)}: a message can't be read: there is no memory for it, or it has "
-            "a control whose OID is not UTF-8, of which python-ldap says the same"
-        ) from error
+    got = _result4(connection, msgid)
     if got is None or got[0] is None:
         return None
     raw = wire.RawResult(got[0], got[1], got[3])
     if raw.type == ldap.RES_SEARCH_ENTRY:
-        _inspect(connection, raw)
+        dn, attrs, _ = raw.data[0]
+        _inspect(connection, dn, attrs)
     return raw
+
+
+def take_messages(
+    connection: SimpleLDAPObject, msgid: int, take: Callable[[Message], object]
+) -> Optional[Message]:
+    """Call *take* with each message of the search *msgid* that has arrived, without waiting.
+
+    It goes on while *take* returns something true, and ends with the search.
+
+    Returns:
+        the last message; None if there was none.
+
+    Raises:
+        ProtocolError: a message is malformed; and as :func:`raw_result`.
+    """
+    last: Optional[Message] = None
+    suspicious = getattr(connection, "takes_any_name", False)
+    while True:
+        got = _result4(connection, msgid)
+        if got is None or got[0] is None:
+            return last
+        if got[0] == ldap.RES_SEARCH_ENTRY:
+            dn, attrs, controls = got[1][0]
+            if suspicious or len(attrs) > MANY_ATTRIBUTES:
+                _inspect(connection, dn, attrs)
+            message: Optional[Message] = wire.entry(dn, attrs, controls)
+        else:
+            message = wire.decode(wire.RawResult(got[0], got[1], got[3]))
+        if message is not None:
+            last = message
+            if not take(message) or got[0] == ldap.RES_SEARCH_RESULT:
+                return last
 
 
 def _result4(connection: SimpleLDAPObject, msgid: int) -> Any:
@@ -60,20 +84,29 @@ def _result4(connection: SimpleLDAPObject, msgid: int) -> Any:
     lock.acquire()
     try:
         return connection._l.result4(msgid, 0, 0, 1, 1)
+    except ldap.LDAPError as error:
+        transport.add_strerror(error)
+        raise
+    except UnicodeDecodeError as error:
+        raise ProtocolError(f"the server sent a name that is not UTF-8: {error}") from error
+    except MemoryError as error:
+        raise MemoryError(
+            f"{connection._uri}: a message can't be read: there is no memory for it, or it has a "
+            "control whose OID is not UTF-8, of which python-ldap says the same"
+        ) from error
     finally:
         lock.release()
 
 
-def _inspect(connection: SimpleLDAPObject, entry: wire.RawResult) -> None:
+def _inspect(connection: SimpleLDAPObject, dn: str, attrs: Attributes) -> None:
     """Warn of what a user may have written to his own entry in order to do harm."""
-    name, attrs, _ = entry.data[0]
     if getattr(connection, "takes_any_name", False):
         invalid = received.remove_invalid_names(attrs)
         if invalid:
             logger.warning(
                 "%s: entry %r has attributes called %r, which no schema allows; they are left out",
-                _server(connection),
-                name,
+                connection._uri,
+                dn,
                 invalid,
                 extra={"event": "names-left-out"},
             )
@@ -82,12 +115,8 @@ def _inspect(connection: SimpleLDAPObject, entry: wire.RawResult) -> None:
         logger.warning(
             "%s: entry %r has %d attributes: while python-ldap reads it, the whole process stands "
             "still; ask for attributes by name, without those that users may write",
-            _server(connection),
-            name,
+            connection._uri,
+            dn,
             len(attrs),
             extra={"event": "many-attributes"},
         )
-
-
-def _server(connection: SimpleLDAPObject) -> str:
-    return str(connection.get_option(ldap.OPT_URI))

@@ -43,9 +43,9 @@ class Extent(NamedTuple):
 
     def reaches(self, key: bytes) -> bool:
         """Return True if an entry with this key is within base and scope."""
-        key = dn.plain(key)
         if self.scope == ldap.SCOPE_SUBTREE:
-            return key.startswith(self.base)
+            return key.startswith(self.base) or dn.plain(key).startswith(self.base)
+        key = dn.plain(key)
         return self.base == (dn.parent(key) if self.scope == ldap.SCOPE_ONELEVEL else key)
 
     def excludes(self, entry: Entry, key: bytes) -> Optional[str]:

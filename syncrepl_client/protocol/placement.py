@@ -29,14 +29,22 @@ client did that added the entry, so there different spellings mean nothing, and 
 """
 
 from collections.abc import Generator, Iterator, Sequence
+from datetime import datetime
 from itertools import chain
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 from uuid import UUID
 
 from ..changes import Change, ChangeKind, Phase
 from ..entries import attributes, dn
 from ..entries.attributes import Attributes
 from .view import Record, SeenUUIDs, View
+
+Clock = Callable[[], Optional[datetime]]
+"""Returns the time for the next change."""
+
+
+def no_time() -> None:
+    """Return no time; for changes that nobody is told of."""
 
 
 class Step(NamedTuple):
@@ -58,13 +66,16 @@ class Placement:
         respells: whether spellings mean nothing: see :class:`~.dialect.Dialect`.
     """
 
-    def __init__(self, view: View, seen: SeenUUIDs, *, respells: bool = False) -> None:
+    def __init__(
+        self, view: View, seen: SeenUUIDs, *, clock: Clock = no_time, respells: bool = False
+    ) -> None:
         """Initialize from a view of the store and the *seen* UUIDs, which are kept up to date."""
         self._phase, self.refreshing = Phase.REFRESH, True
         self.displacements = 0
         self.incomplete: Optional[str] = None
         self.doubtful: Optional[str] = None
         self.respells = respells
+        self._clock = clock
         self._view = view
         self._seen = seen
 
@@ -339,4 +350,13 @@ class Placement:
         new_attrs: Optional[Attributes] = None,
     ) -> Change:
         """Return a change in the current phase."""
-        return Change(kind, UUID(bytes=uuid), self._phase, old_dn, new_dn, old_attrs, new_attrs)
+        return Change(
+            kind,
+            UUID(bytes=uuid),
+            self._phase,
+            old_dn,
+            new_dn,
+            old_attrs,
+            new_attrs,
+            self._clock(),
+        )

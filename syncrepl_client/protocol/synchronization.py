@@ -31,7 +31,7 @@ from .messages import (
     RefreshRequired,
     State,
 )
-from .placement import Placement, Step
+from .placement import Clock, Placement, Step, no_time
 from .view import Record, SeenUUIDs, View
 
 _PORTION = 1024
@@ -61,12 +61,14 @@ class Synchronization:
         request: the search request; its dialect is that of the cookies received.
     """
 
-    def __init__(self, request: Request, view: View, seen: SeenUUIDs) -> None:
-        """Initialize in the refresh stage; clears *seen*."""
+    def __init__(
+        self, request: Request, view: View, seen: SeenUUIDs, clock: Clock = no_time
+    ) -> None:
+        """Initialize in the refresh stage; clears *seen*.  *clock* gives the time of a change."""
         self.request = request
         self._view = view
         self._seen = seen
-        self._placement = Placement(view, seen, respells=request.dialect.respells)
+        self._placement = Placement(view, seen, clock=clock, respells=request.dialect.respells)
         self._guard = Guard(request.max_deletes, request.tally, view.__len__)
         self._doubt = request.doubt
         self._latest = LatestCookie(request.cookie, request.dialect)

@@ -279,15 +279,7 @@ def decode(raw: RawResult) -> Optional[Message]:
         ProtocolError: it is malformed, and nothing of it may be used.
     """
     if raw.type == ldap.RES_SEARCH_ENTRY:
-        dn, attrs, controls = raw.data[0]
-        value = _value(controls, SYNC_STATE)
-        if value is None:
-            raise ProtocolError(f"the server sent entry {dn!r} without its Sync State Control")
-        try:
-            state, uuid, cookie = sync_state(value)
-        except ProtocolError as error:
-            raise ProtocolError(f"{error} (at {dn!r})") from None
-        return Entry(state, uuid, dn, received.checked(dn, attrs), cookie)
+        return entry(*raw.data[0])
     if raw.type == ldap.RES_INTERMEDIATE:
         name, value, _ = raw.data[0]
         # An intermediate response that is not ours is to be ignored (RFC 4511, 4.13).
@@ -302,6 +294,22 @@ def decode(raw: RawResult) -> Optional[Message]:
     if raw.type == ldap.RES_SEARCH_RESULT:
         return Done(_done_control(raw.controls))
     raise ProtocolError(f"the server answered the search with a message of type {raw.type:#x}")
+
+
+def entry(dn: str, attrs: Attributes, controls: Sequence[RawControl]) -> Entry:
+    """Decode a SearchResultEntry from python-ldap.
+
+    Raises:
+        ProtocolError: it is malformed, or has no Sync State Control.
+    """
+    value = _value(controls, SYNC_STATE)
+    if value is None:
+        raise ProtocolError(f"the server sent entry {dn!r} without its Sync State Control")
+    try:
+        state, uuid, cookie = sync_state(value)
+    except ProtocolError as error:
+        raise ProtocolError(f"{error} (at {dn!r})") from None
+    return Entry(state, uuid, dn, received.checked(dn, attrs), cookie)
 
 
 def search_entry(raw: RawResult) -> SearchEntry:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from .. import callbacks, url
 from ..changelog.policy import Changelog
-from ..engine.delivery import Delivery, OnCallbackError
+from ..engine.delivery import Delivery, OnCallbackError, now
 from ..exceptions import ClosedError, ProtocolError, UsageError
 from ..protocol.dialect import OTHER
 from ..protocol.extent import Extent
@@ -263,7 +263,7 @@ class Feed:
 
     def _synchronize(self) -> Synchronization:
         request = SearchRequest(OTHER, Extent(base=b""))
-        self._sync = Synchronization(request, self.store, self.store.seen)
+        self._sync = Synchronization(request, self.store, self.store.seen, now)
         return self._sync
 
     def _everything(self) -> list[Message]:

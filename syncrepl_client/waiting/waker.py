@@ -40,7 +40,7 @@ class Waker:
 
     def __init__(self) -> None:
         """Create a pair of sockets; what is written to one makes the other readable."""
-        self.stopping = False
+        self.stopping = self._woken = False
         self._receiver, self._sender = socket.socketpair()
         forking.register(self)
         self._receiver.setblocking(False)
@@ -55,6 +55,7 @@ class Waker:
         """End the current wait, or the next one."""
         with contextlib.suppress(BlockingIOError):  # full of wake-ups: it is awake
             self._sender.send(b"\0")
+        self._woken = True  # not earlier, or clear() might find nothing, and never look again
 
     @property
     def descriptor(self) -> int:
@@ -63,6 +64,9 @@ class Waker:
 
     def clear(self) -> None:
         """Discard the wake-ups so far."""
+        if not self._woken:
+            return
+        self._woken = False
         with contextlib.suppress(BlockingIOError):
             while self._receiver.recv(4096):
                 pass

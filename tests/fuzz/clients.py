@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -90,6 +90,17 @@ class Pretended:
         self._searching = True
 
     def receive(self) -> Message | None:
+        return self.take(lambda message: False)
+
+    def take(self, take: Callable[[Message], object]) -> Message | None:
+        last = None
+        while (message := self._next_message()) is not None:
+            last = message
+            if not take(message):
+                break
+        return last
+
+    def _next_message(self) -> Message | None:
         if not self.said or self.chance.random() < 0.2:
             return None
         if self.chance.random() < 0.03:

@@ -38,6 +38,7 @@ class _Lock:
 
 class SimpleLDAPObject:
     _l: _LDAP
+    _uri: str
     _ldap_object_lock: _Lock
     timeout: float
 

@@ -4,11 +4,12 @@
 The number of cached and pending entries is bounded.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from ...exceptions import StoreError
 from ...protocol.view import Record
+from .absence import Absence
 from .database import Database, unadapted
 
 COLUMNS = "uuid, key, dn, attrs"
@@ -42,6 +43,12 @@ class EntryCache:
         self._pending: dict[bytes, Record] = {}
         self._unseen: list[Record] = []
         self._size = 0
+        self._absence: Optional[Absence] = None
+
+    def note_if_empty(self) -> None:
+        """Remember what is put from now on if the table is empty, so as not to look for more."""
+        empty = self._database.row("SELECT 1 FROM syncrepl_entry LIMIT 1") is None
+        self._absence = Absence() if empty else None
 
     # --- reading
 
@@ -75,17 +82,22 @@ class EntryCache:
             return
         self.flush()
         self.forget()
-        for record in self._select("uuid", tuple(places)):
+        for record in self._select("uuid", self._possible(places)):
             self._know(record)
-        keys = tuple(key for key in places.values() if key not in self._owners)
-        if keys:
-            for record in self._select("key", keys):
-                self._know(record)
+        keys = [key for key in places.values() if key not in self._owners]
+        for record in self._select("key", self._possible(keys)):
+            self._know(record)
         # What was not found is not there.
         self._records = {**dict.fromkeys(places), **self._records}
         self._owners = {**dict.fromkeys(keys), **self._owners}
 
-    def _select(self, column: str, values: Sequence[bytes]) -> Iterator[Record]:
+    def _possible(self, values: Collection[bytes]) -> Collection[bytes]:
+        """Return *values* without UUIDs, or keys, that no entry has."""
+        return values if self._absence is None else self._absence.possible(values)
+
+    def _select(self, column: str, values: Collection[bytes]) -> Iterator[Record]:
+        if not values:
+            return iter(())
         marks = ", ".join("?" * len(values))
         sql = f"SELECT {COLUMNS} FROM syncrepl_entry WHERE {column} IN ({marks})"
         return self._database.records(sql, unadapted(values))
@@ -98,7 +110,7 @@ class EntryCache:
 
     @property
     def _full(self) -> bool:
-        return max(len(self._records), len(self._owners)) > _MANY or self._size > _BYTES
+        return len(self._records) > _MANY or len(self._owners) > _MANY or self._size > _BYTES
 
     def _has_room(self) -> bool:
         """Return True if there is room for more; clears the cache if nothing is pending."""
@@ -114,15 +126,18 @@ class EntryCache:
         Raises:
             StoreError: another entry has its key.
         """
-        old = self.get(record.uuid)
-        if old is None or old.key != record.key:
-            if self.at(record.key) is not None:
-                raise StoreError(f"two entries of the data store can't both be {record.dn!r}")
+        uuid, key, dn, _ = record
+        old = self.get(uuid)
+        if old is None or old.key != key:
+            if self.at(key) is not None:
+                raise StoreError(f"two entries of the data store can't both be {dn!r}")
             if old is not None:
                 self._owners[old.key] = None
-        if record.uuid in self._pending:
+            if self._absence is not None:
+                self._absence.add(uuid, key)
+        if uuid in self._pending:
             self.flush()  # what is written comes in this order, and made room for what follows
-        self._pending[record.uuid] = record
+        self._pending[uuid] = record
         self._unseen.append(record)
         self._know(record)
         if self._full:

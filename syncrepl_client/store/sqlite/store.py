@@ -116,6 +116,7 @@ class SQLiteStore(Store):
         for statement in SCRATCH:
             self._database.execute(statement)
         self._read_namesakes()
+        self._cache.note_if_empty()
 
     def _migrate(self, version: int) -> None:
         self._database.connection.create_function("new_key", 3, new_key)

@@ -18,24 +18,23 @@ import pytest
 from syncrepl_client import Changelog, Keep
 from syncrepl_client.callbacks import BaseCallback
 from syncrepl_client.changelog import Entry, Event, recorder
-from syncrepl_client.engine import delivery
 from syncrepl_client.entries import attributes, dn
 from syncrepl_client.exceptions import ConfigurationError, UsageError
 from syncrepl_client.testing import Feed
+from syncrepl_client.testing import feed as feeds
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=timezone.utc)
 MINUTE = timedelta(minutes=1)
 
 
-class Clock(datetime):
+class Clock:
     """A minute passes between two changes; the first one is at one minute past noon."""
 
     minutes = 0
 
-    @classmethod
-    def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
-        cls.minutes += 1
-        return NOON + cls.minutes * MINUTE
+    def __call__(self) -> datetime:
+        Clock.minutes += 1
+        return at(Clock.minutes)
 
 
 def at(minutes: float) -> datetime:
@@ -45,7 +44,7 @@ def at(minutes: float) -> datetime:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Clock, "minutes", 0)
-    monkeypatch.setattr(delivery, "datetime", Clock)
+    monkeypatch.setattr(feeds, "now", Clock())
     now = SimpleNamespace(time=lambda: at(Clock.minutes).timestamp())
     monkeypatch.setattr(recorder, "time", now)
 
