@@ -50,6 +50,13 @@ class Event(NamedTuple):
     csn: Optional[str]
     snapshot: Optional[bytes] = None
 
+    @property
+    def kind(self) -> str:
+        """The value of the change's kind; ``snapshot`` if it is no change."""
+        if self.change is None or self.snapshot is not None:
+            return SNAPSHOT
+        return self.change.kind.value
+
 
 class Entry(NamedTuple):
     """An entry as it was.

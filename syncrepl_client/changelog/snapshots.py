@@ -60,17 +60,17 @@ def read(
         StoreError: the store can't be read, or is damaged.
     """
     events: list[Event] = []
-    while True:
-        found = records.following(cursor, _MANY)
+    while len(events) < limit:
+        many = min(_MANY, limit - len(events))
+        found = records.following(cursor, many)
         for record in found:
-            if len(events) >= limit:
-                return Page(events, cursor, complete=False)
             cursor = record.uuid
             event = event_of(states, snapshot, record.uuid, seq)
             if event is not None:
                 events.append(event)
-        if len(found) < _MANY:
+        if len(found) < many:
             return Page(events, cursor, complete=True)
+    return Page(events, cursor, complete=False)
 
 
 def event_of(states: States, snapshot: bytes, uuid: bytes, seq: int) -> Optional[Event]:

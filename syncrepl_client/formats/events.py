@@ -26,12 +26,12 @@ def to_json(event: Event, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
     """
     members: dict[str, Any] = {"seq": event.seq, "id": event.id.hex()}
     if event.change is None:
-        return {**members, "kind": "snapshot", "time": rfc3339(_when(event))}
+        return {**members, "kind": event.kind, "time": rfc3339(_when(event))}
     if event.csn is not None:
         members["csn"] = event.csn
     members.update(change_to_json(event.change, leave_out=leave_out))
     if event.snapshot is not None:
-        members.update(kind="snapshot", snapshot=event.snapshot.hex())
+        members.update(kind=event.kind, snapshot=event.snapshot.hex())
     if "differences" in members:  # which the change has without those whose values were left out
         members["differences"] = json_differences(differences(event, leave_out))
     return members

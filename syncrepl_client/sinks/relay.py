@@ -134,6 +134,9 @@ class Relay:
         Any thread and any signal handler may call it.  It is not undone: make another relay.
         """
         self._stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
         waker = self._waker
         if waker is not None:
             with suppress(OSError):  # it has just ended, and closed the waker
@@ -145,6 +148,7 @@ class Relay:
         Any thread and any signal handler may call it.  It is not undone.
         """
         self._finishing = True
+        self._wake()
 
     def __enter__(self) -> "Relay":
         """Start a thread; raise what :meth:`run` would raise at its beginning."""
@@ -280,6 +284,9 @@ class Relay:
         return delay
 
     def _wait(self, waker: Waker, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+        deadline, finishing = time.monotonic() + seconds, self._finishing
         while not self._stopping and time.monotonic() < deadline:
+            if self._finishing and not finishing:
+                return  # there is no time for a long delay
             wait_for(deadline, waker.descriptor)
+            waker.clear()

@@ -18,7 +18,7 @@ from syncrepl_client.entries.differences import OPERATIONAL
 from syncrepl_client.sinks import Answer, Sink
 from syncrepl_client.testing import Feed
 from tests.cli.commands import run
-from tests.servers.missing import needs_httpx
+from tests.servers.missing import needs, needs_httpx
 from tests.servers.receiver import SECRET
 
 URL = "ldap://localhost/dc=example,dc=com??sub"
@@ -315,3 +315,15 @@ def test_the_command_checks(place: Path) -> None:
         done = run("run", *arguments, "c.toml")
         assert done == (78, "", "c.toml:4: stream.people.x: unknown key\n")
     assert list(Path("state").iterdir()) == []
+
+
+@needs("redis")
+def test_another_kind() -> None:
+    sink = "[stream.people.sink.bus]\n"
+    keys = 'url = "redis://me@localhost/0"\nstream = "people"\nmaxlen = 10\n'
+    found = settings(LOGGED + sink + keys + 'password_file = "password"\n')
+    assert "redis://" in repr(found.streams["people"].sinks["bus"].make())
+    assert mistakes(LOGGED + sink + keys.replace("stream =", "streem =")) == [
+        "c.toml:5: stream.people.sink.bus: the key stream is missing",
+        "c.toml:7: stream.people.sink.bus.streem: unknown key: did you mean stream?",
+    ]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``syncrepl-client run``: several streams and their sinks in one process."""
 
+import logging
 import sys
 
 import click
@@ -48,6 +49,8 @@ def command(config: str, check: bool) -> int:
         return Exit.CONFIG
     if check:
         return Exit.DONE
+    # What it logs about connections is in the answers of its sinks, too.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     from ..service.serving import serve
 
     return serve(config, settings, Notifier())

@@ -84,6 +84,7 @@ class Follower:
         while not self._stopping.is_set():
             try:
                 self._follow()
+                self._stopping.wait(POLL_SECONDS)  # the callback has stopped the client
             except Exception as error:  # noqa: BLE001 - of a callback, say: other streams go on
                 if self.error is None:
                     attempts = 0

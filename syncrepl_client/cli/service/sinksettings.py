@@ -53,7 +53,7 @@ class SinkSettings:
 def read_sink(name: str, table: Table, data_path: str) -> SinkSettings:
     """Return the settings of a sink; note mistakes."""
     kind = table.get("kind", values.text, "")
-    make = table.get("kind", _own, None) if ":" in kind else _maker(table, kind)
+    make = table.get("kind", _own, None) if ":" in kind else _maker(table, kind, data_path)
     none: list[str] = []
     leave_out = set(table.get("leave_out", values.texts, none))
     if not table.get("operational", values.flag, False):
@@ -93,16 +93,18 @@ def _own(value: Any) -> Callable[[], Sink]:
     return make
 
 
-def _maker(table: Table, name: str) -> Optional[Callable[[], Sink]]:
+def _maker(table: Table, name: str, data_path: str) -> Optional[Callable[[], Sink]]:
     """Return what makes a sink of a kind that the library has."""
     where = table.get("url", values.text, "", required=True)
-    name = name or kind_of(where.partition("://")[0].lower()) or ""
+    name = name or kind_of(where) or ""
     kind = SINKS.get(name)
     if kind is None:
         wrong = ("kind",) if "kind" in table else ("url",)
         table.mistake(wrong, f"this is one of the sinks {', '.join(SINKS)}, or MODULE:NAME")
         return None
     arguments = _arguments(table, kind)
+    if kind.reads_store:
+        arguments["data_path"] = data_path
     try:
         sink = load_sink(name)
     except ModuleNotFoundError as error:
@@ -123,6 +125,6 @@ def _arguments(table: Table, kind: Kind) -> dict[str, Any]:
     secret = secret_of(table, kind.secret)
     if secret is not None:
         arguments[kind.secret] = secret
-    elif kind.needs_secret and table.is_well:
+    elif kind.needs_secret and kind.secret not in table and table.is_well:
         table.mistake((), f"the key {kind.secret}_file or {kind.secret}_variable is missing")
     return arguments
