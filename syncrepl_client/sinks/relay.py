@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FINISHING_SECONDS = 1.0
+"""The longest delay once the relay is to finish: there is no time for more."""
 _PATIENCE = 5.0
 """Seconds to wait for the end of the client's transaction, before looking for a stop."""
 
@@ -284,9 +286,10 @@ class Relay:
         return delay
 
     def _wait(self, waker: Waker, seconds: float) -> None:
-        deadline, finishing = time.monotonic() + seconds, self._finishing
-        while not self._stopping and time.monotonic() < deadline:
-            if self._finishing and not finishing:
-                return  # there is no time for a long delay
-            wait_for(deadline, waker.descriptor)
+        begun = time.monotonic()
+        while not self._stopping:
+            most = min(seconds, _FINISHING_SECONDS) if self._finishing else seconds
+            if time.monotonic() >= begun + most:
+                return
+            wait_for(begun + most, waker.descriptor)
             waker.clear()

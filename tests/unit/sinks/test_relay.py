@@ -444,7 +444,7 @@ def test_arguments(tmp_path: Path, wrong: dict[str, Any]) -> None:
 
 
 def test_an_end_with_all_that_there_is(feed: Feed, tmp_path: Path) -> None:
-    """What has failed is sent again at once: there is no time for a long delay."""
+    """What has failed is sent again soon: there is no time for a long delay."""
     fails = iter([True])
     sink = Scripted(lambda m: FAILED if m.event.seq == 3 and next(fails, False) else ACCEPTED)
     finishing = Relay(tmp_path, sink, name="me", position=0, backoff=Backoff(HANGS_SECONDS))
