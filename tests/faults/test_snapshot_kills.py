@@ -25,8 +25,8 @@ from tests.servers.receiver import Receiver, write_secret
 
 pytestmark = needs_httpx
 
-PEOPLE = 600
-KILLS = 5
+PEOPLE = 400
+KILLS = 3
 
 
 @pytest.fixture
