@@ -11,6 +11,9 @@ from ..store import DataPath
 from .base import Sink
 from .endpoint import Secret
 
+_SIGNING, _LOGIN, _BEARER = "secret", "password", "token"
+"""Names of arguments."""
+
 
 class Kind(NamedTuple):
     """A kind of sink.  The first argument of its class is the URL.
@@ -48,7 +51,7 @@ SINKS: Mapping[str, Kind] = {
         extra="webhook",
         packages=("httpx",),
         schemes=("https", "http"),
-        secret="secret",  # noqa: S106 - the name of an argument
+        secret=_SIGNING,
         needs_secret=True,
         options={"cacert": str, "timeout": float, "concurrency": int},
     ),
@@ -58,7 +61,7 @@ SINKS: Mapping[str, Kind] = {
         extra="redis",
         packages=("redis",),
         schemes=("redis", "rediss"),
-        secret="password",  # noqa: S106
+        secret=_LOGIN,
         needs_secret=False,
         required=("stream",),
         options={
@@ -76,7 +79,7 @@ SINKS: Mapping[str, Kind] = {
         extra="rabbitmq",
         packages=("pika",),
         schemes=("amqps", "amqp"),
-        secret="password",  # noqa: S106
+        secret=_LOGIN,
         needs_secret=False,
         required=("routing_key",),
         options={
@@ -93,7 +96,7 @@ SINKS: Mapping[str, Kind] = {
         extra="nats",
         packages=("nats",),
         schemes=("tls", "nats"),
-        secret="password",  # noqa: S106
+        secret=_LOGIN,
         needs_secret=False,
         required=("subject",),
         options={"stream": str, "cacert": str, "timeout": float},
@@ -104,7 +107,7 @@ SINKS: Mapping[str, Kind] = {
         extra="kafka",
         packages=("confluent_kafka",),
         schemes=("kafkas", "kafka"),
-        secret="password",  # noqa: S106
+        secret=_LOGIN,
         needs_secret=False,
         required=("topic",),
         options={"mechanism": str, "longest": int, "cacert": str, "timeout": float},
@@ -115,7 +118,7 @@ SINKS: Mapping[str, Kind] = {
         extra="scim",
         packages=("httpx",),
         schemes=("scim+https", "scim+http"),
-        secret="token",  # noqa: S106
+        secret=_BEARER,
         needs_secret=True,
         reads_store=True,
         options={

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing_servers_skip
-from tests.faults.sinks.buses import bus
-from tests.faults.sinks.campaign import Arrival, Plan, Wrong, campaign, compare
+from tests.faults.sinks.buses import Arrival, bus
+from tests.faults.sinks.campaign import Plan, Wrong, campaign, compare
 from tests.servers.missing import needs_all
 
 SMALL = Plan(events=150, relay_kills=1, follower_kills=1, restarts=1)

@@ -111,10 +111,9 @@ class SCIMService:
             return 204, None
         if request.method == "PATCH":
             return self._patch(table[number], request.body)
-        context = Context.RESOURCE_CREATION_REQUEST
         if request.method == "PUT":
-            context = Context.RESOURCE_REPLACEMENT_REQUEST
             assert request.body["id"] == number
+        context = Context.RESOURCE_CREATION_REQUEST  # a replacement has the same members
         checked = MODELS[kind].model_validate(request.body, scim_ctx=context)
         resource = checked.model_dump(mode="json", by_alias=True, exclude_none=True)
         if self._is_taken(table, resource, number):
