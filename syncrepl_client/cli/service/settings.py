@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 
 from ...callbacks import BaseCallback, usable
 from ...store import file_name
+from .. import parameters
 from . import values
 from .document import Document, Mistake
 from .sinksettings import SinkSettings, read_sink
@@ -120,7 +121,7 @@ def _nothing() -> BaseCallback:
 
 def _callback(value: Any) -> Callable[[], Any]:
     made = values.reference(value)
-    values.calling(value, lambda: usable(made))
+    parameters.calling(value, lambda: usable(made))
     return lambda: usable(made)
 
 

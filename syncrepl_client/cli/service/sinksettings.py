@@ -9,6 +9,7 @@ from ...entries.differences import OPERATIONAL
 from ...exceptions import SyncreplError
 from ...sinks import Relay, Sink
 from ...sinks.registry import SINKS, Kind, kind_of, load_sink
+from .. import parameters
 from . import values
 from .streamsettings import secret_of
 from .values import Table
@@ -84,7 +85,7 @@ def _own(value: Any) -> Callable[[], Sink]:
     factory = values.reference(value)
 
     def make() -> Sink:
-        sink = values.calling(value, factory)
+        sink = parameters.calling(value, factory)
         if not isinstance(sink, Sink):
             raise ValueError(f"{value} is no syncrepl_client.sinks.Sink")
         return sink

@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from importlib import import_module
 from typing import Any, Callable, Optional, TypeVar, Union
 
 import click
@@ -21,7 +20,6 @@ from .document import Mistake, Path
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_REFERENCE = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 _SECRET = re.compile(r"(?i)passw|passphrase|secret|token|credential|bindpw|api_?key")
 _PLACES = ("_file", "_variable")
 """How the keys end that say where a secret is."""
@@ -199,21 +197,7 @@ def address(value: Any) -> tuple[str, int]:
 
 def reference(value: Any) -> Any:
     """Return what ``MODULE:NAME`` names."""
-    found = _REFERENCE.fullmatch(text(value))
-    if found is None:
-        raise ValueError("this is MODULE:NAME, of a module that Python finds")
-    try:
-        return getattr(import_module(found[1]), found[2])
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{value}: {error}") from error
-
-
-def calling(name: str, function: Callable[[], T]) -> T:
-    """Return what a *function* of the user's returns; *name* is in the error."""
-    try:
-        return function()
-    except Exception as error:
-        raise ValueError(f"{name}: {str(error) or type(error).__name__}") from error
+    return parameters.reference(text(value))
 
 
 def options(value: Any) -> dict[str, Any]:
