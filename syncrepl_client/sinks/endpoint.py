@@ -138,11 +138,9 @@ def address(template: str, message: Message) -> str:
 
     Args:
         template: a routing key, or the like.
-        message: the message; its kind is that of its change, such as ``add``.
+        message: the message; its kind is that of its event, such as ``add`` or ``snapshot``.
     """
-    change = message.event.change
-    kind = change.kind.value if change is not None else ""
-    return template.replace("{kind}", kind).replace("{key}", message.key)
+    return template.replace("{kind}", message.event.kind).replace("{key}", message.key)
 
 
 # Arguments of callers may be anything, whatever the annotations say.

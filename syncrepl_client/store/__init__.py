@@ -9,6 +9,7 @@ from ..exceptions import ConfigurationError, StorePathError
 from .base import Origin, Store
 
 if TYPE_CHECKING:
+    from ..changelog.sinks import SinkState
     from .memory import MemoryStore
     from .shelve.store import ShelfStore
     from .sqlite.reading import StoreReader
@@ -35,6 +36,7 @@ __all__ = [
     "open_changelog",
     "open_store",
     "read_store",
+    "sinks_of",
 ]
 
 
@@ -77,6 +79,18 @@ def read_store(data_path: DataPath) -> "StoreReader":
 
     path = _looked_for(data_path)
     return StoreReader(path)
+
+
+def sinks_of(data_path: DataPath) -> "list[SinkState]":
+    """Return the sinks of the SQLite store at *data_path*; none if there is no store, or no log.
+
+    Raises:
+        StoreError: the store can't be read.
+    """
+    if not os.path.lexists(file_name(data_path)):
+        return []
+    with read_store(data_path) as reader:
+        return reader.sinks
 
 
 def open_changelog(data_path: DataPath, *, patience: float = 60.0) -> "SharedLog":

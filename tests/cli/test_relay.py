@@ -248,13 +248,14 @@ def test_json(parked: Feed, state: Path) -> None:
     assert sink.pop("moved")
     assert sink == {
         "kind": "sink", "name": "mine", "position": 9, "behind": 0, "age": None, "parked": 4,
-        "lost": 0,
+        "lost": 0, "snapshot": None,
     }  # fmt: skip
     assert [row["seq"] for row in rows] == [6, 7, 8, 9]
     assert rows[0].pop("time")
     assert rows[0] == {
         "kind": "parked", "dn": dn("a"), "sink": "mine", "seq": 6, "released": False,
         "uuid": "00000000-0000-0000-0000-000000000001", "reason": "no poison",
+        "snapshot": None,
     }  # fmt: skip
 
 
@@ -276,6 +277,45 @@ def test_release_and_drop(parked: Feed, state: Path, own: str) -> None:
     assert sinks(state).code == 0
 
 
+def test_snapshot(feed: Feed, state: Path, own: str) -> None:
+    assert sent(relay(state, own, "own:Printer", "--snapshot")) == [5, 5, 5, 5]
+    change(feed, "a:poison", "b:1")
+    assert sent(relay(state, own)) == [7]
+    done = sinks(state, "mine", "--snapshot")
+    assert re.match(r"Requested the snapshot [0-9a-f]{32}: the relay sends ", done.out)
+    assert "snapshot under way (no entries sent)" in sinks(state).out
+    (shown,) = map(json.loads, sinks(state, "--format", "json").out.splitlines())
+    assert shown["snapshot"]["sent"] == 0
+    assert shown["snapshot"]["id"] in done.out
+    done = relay(state, own)
+    assert sent(done) == [7, 7, 7]
+    bodies = [json.loads(line.partition(" ")[2]) for line in done.out.splitlines()]
+    assert {body["data"]["snapshot"] for body in bodies} == {shown["snapshot"]["id"]}
+    shown = sinks(state, "mine").out.split("\n")
+    assert shown[0] == "mine  up to date, 2 changes parked, position 7"
+    assert [line.split()[-3:] for line in shown[3:4]] == [["waits", "for", "6"]]
+    assert "snapshot; waits for 6" in shown[3]
+    assert shown[4].split() == [dn("a")]
+    assert sinks(state, "mine", "--drop", "--change", "7").out == "Dropped no changes.\n"
+    assert sinks(state, "mine", "--snapshot").code == 0
+    assert sinks(state, "mine", "--cancel-snapshot").out == "Cancelled the snapshot.\n"
+    assert sinks(state, "mine", "--cancel-snapshot").out.startswith("There was no snapshot")
+
+
+def test_acknowledge(feed: Feed, state: Path) -> None:
+    feed.store.changelog.sinks.add("mine", 1)
+    feed.store.connection.execute("DELETE FROM syncrepl_log WHERE seq <= 3")
+    feed.commit()
+    assert "2 changes lost" in sinks(state).out
+    feed.store.changelog.sinks.move("mine", 5, lost=2)
+    feed.commit()
+    done = sinks(state)
+    assert done.code == 1
+    assert done.out == "mine  up to date, no changes parked, 2 changes lost, position 5\n"
+    assert sinks(state, "mine", "--acknowledge").out == "Acknowledged that 2 changes were lost.\n"
+    assert sinks(state).code == 0
+
+
 def test_remove(parked: Feed, state: Path) -> None:
     assert sinks(state, "mine", "--remove").out == "Removed the sink mine.\n"
     assert list(parked.store.changelog.sinks) == []
@@ -286,7 +326,8 @@ def test_remove(parked: Feed, state: Path) -> None:
     ["--release"], ["--drop"], ["--remove"], ["mine", "--entry", "cn=a,dc=feed"],
     ["mine", "--change", "6"], ["mine", "--release", "--change", "6"],
     ["mine", "--remove", "--entry", "cn=a,dc=feed"], ["mine", "--remove", "--change", "6"],
-    ["mine", "--drop", "--entry", "nonsense"], ["nobody", "--drop"],
+    ["mine", "--drop", "--entry", "nonsense"], ["nobody", "--drop"], ["--snapshot"],
+    ["nobody", "--snapshot"], ["mine", "--snapshot", "--entry", "cn=a,dc=feed"],
 ])  # fmt: skip
 def test_wrong_usage_of_sinks(parked: Feed, state: Path, arguments: list[str]) -> None:
     assert sinks(state, *arguments).code == 2

@@ -3,8 +3,6 @@
 
 import logging
 import os
-import re
-from importlib import import_module
 from typing import Optional
 
 import click
@@ -14,14 +12,13 @@ from ...network.credentials import PasswordFile, PasswordVariable
 from ...sinks import Relay, Sink
 from ...sinks.endpoint import Secret
 from ...sinks.registry import SINKS, kind_of, make_sink
-from .. import options
+from .. import options, parameters
 from ..exits import Exit
 from ..signals import Signals
 
 VARIABLE = "SYNCREPL_WEBHOOK_SECRET"
 SINK_VARIABLE = "SYNCREPL_SINK_SECRET"
 _FILE = click.Path(exists=True, dir_okay=False)
-_FACTORY = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 
 
 @click.command
@@ -34,6 +31,8 @@ _FACTORY = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 @click.option("--from-start", is_flag=True,
               help="A new sink gets all changes that the log has  [default: those from now on]"
               )  # fmt: skip
+@click.option("--snapshot", is_flag=True,
+              help="A new sink first gets all entries of the state.")  # fmt: skip
 @click.option("--once", is_flag=True, help="End when the sink has all changes.")
 @click.option("--secret-file", metavar="FILE", type=_FILE,
               help="Read the secret, which is a webhook's signing secret, a password or a token, "
@@ -54,6 +53,7 @@ def command(
     where: str,
     name: str,
     from_start: bool,
+    snapshot: bool,
     once: bool,
     secret_file: Optional[str],
     cacert: Optional[str],
@@ -76,6 +76,7 @@ def command(
             _sink(where, secret_file, cacert, data_path),
             name=name,
             position=0 if from_start else None,
+            snapshot=snapshot,
             source=source,
             leave_out=() if operational else OPERATIONAL,
             max_parked=max_parked,
@@ -95,19 +96,16 @@ def _sink(where: str, secret_file: Optional[str], cacert: Optional[str], data_pa
             return make_sink(where, secret, data_path=data_path, cacert=cacert)
         except ModuleNotFoundError as error:
             raise click.UsageError(f"{error}.") from None
-    factory = _FACTORY.fullmatch(where)
-    if factory is None:
-        schemes = ", ".join(each for kind in SINKS.values() for each in kind.schemes)
-        raise click.BadParameter(
-            f"{where!r} is neither a URL of a sink ({schemes}) nor MODULE:NAME.",
-            param_hint="--sink",
-        )
     if secret_file is not None or cacert is not None:
         raise click.UsageError("--secret-file and --cacert are for sinks with a URL.")
     try:
-        sink = getattr(import_module(factory[1]), factory[2])()
-    except (ImportError, AttributeError) as error:
-        raise click.BadParameter(f"{where}: {error}.", param_hint="--sink") from error
+        sink = parameters.calling(where, parameters.reference(where))
+    except ValueError as error:
+        schemes = ", ".join(each for kind in SINKS.values() for each in kind.schemes)
+        raise click.BadParameter(
+            f"{where!r} is neither a URL of a sink ({schemes}) nor MODULE:NAME: {error}.",
+            param_hint="--sink",
+        ) from error
     if not isinstance(sink, Sink):
         raise click.BadParameter(f"{where} is no syncrepl_client.sinks.Sink.", param_hint="--sink")
     return sink

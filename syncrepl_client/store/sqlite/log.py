@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from typing import Any, Callable, Optional
 
 from ...changelog.rows import Row, size_of
-from ...changelog.tables import Mark, ParkedRow, SinkRow, Tables
+from ...changelog.tables import Mark, ParkedRow, SinkRow, SnapshotRow, Tables
 from ...exceptions import StoreInvalid
 from .database import Database
 from .schema import check_tables
@@ -18,10 +18,12 @@ _COLUMNS = {
         "total INTEGER",
     ],
     "syncrepl_log_settings": ["only INTEGER", "settings TEXT"],
-    "syncrepl_sink": ["name TEXT", "position INTEGER", "moved REAL"],
+    "syncrepl_sink": ["name TEXT", "position INTEGER", "moved REAL", "lost INTEGER"],
     "syncrepl_parked": [
         "sink TEXT", "seq INTEGER", "uuid BLOB", "time REAL", "reason TEXT", "released INTEGER",
+        "snapshot BLOB",
     ],
+    "syncrepl_snapshot": ["sink TEXT", "id BLOB", "cursor BLOB", "sent INTEGER"],
 }  # fmt: skip
 
 _SCHEMA = """
@@ -49,7 +51,8 @@ INSERT INTO syncrepl_log_settings (only) VALUES (1);
 CREATE TABLE syncrepl_sink (
     name TEXT PRIMARY KEY,
     position INTEGER NOT NULL,
-    moved REAL NOT NULL
+    moved REAL NOT NULL,
+    lost INTEGER NOT NULL
 );
 CREATE TABLE syncrepl_parked (
     sink TEXT NOT NULL,
@@ -58,10 +61,18 @@ CREATE TABLE syncrepl_parked (
     time REAL NOT NULL,
     reason TEXT NOT NULL,
     released INTEGER NOT NULL,
-    PRIMARY KEY (sink, seq)
-) WITHOUT ROWID
+    snapshot BLOB NOT NULL,
+    PRIMARY KEY (sink, seq, snapshot, uuid)
+) WITHOUT ROWID;
+CREATE TABLE syncrepl_snapshot (
+    sink TEXT PRIMARY KEY,
+    id BLOB NOT NULL,
+    cursor BLOB NOT NULL,
+    sent INTEGER NOT NULL
+)
 """
 _ROW = ", ".join(Row._fields)
+_PARKED = ", ".join(ParkedRow._fields)
 _PUT = f"INTO syncrepl_log ({_ROW}, total) VALUES ({', '.join('?' * 12)})"
 _MANY = 1000
 """The maximum number of rows to write at once."""
@@ -228,27 +239,39 @@ class SQLiteLog(Tables):
     # --- sinks
 
     def sinks(self) -> list[SinkRow]:
-        sql = "SELECT name, position, moved FROM syncrepl_sink ORDER BY name"
+        sql = "SELECT name, position, moved, lost FROM syncrepl_sink ORDER BY name"
         return list(self._database.select(sql, (), _sink_row))
 
     def put_sink(self, sink: SinkRow) -> None:
-        self._database.execute("INSERT OR REPLACE INTO syncrepl_sink VALUES (?, ?, ?)", sink)
+        self._database.execute("INSERT OR REPLACE INTO syncrepl_sink VALUES (?, ?, ?, ?)", sink)
 
     def remove_sink(self, name: str) -> None:
+        self.remove_requested(name)
         self._database.execute("DELETE FROM syncrepl_parked WHERE sink = ?", (name,))
         self._database.execute("DELETE FROM syncrepl_sink WHERE name = ?", (name,))
 
     def parked(self) -> list[ParkedRow]:
-        sql = "SELECT sink, seq, uuid, time, reason, released FROM syncrepl_parked ORDER BY 1, 2"
+        sql = f"SELECT {_PARKED} FROM syncrepl_parked ORDER BY sink, seq, snapshot, uuid"
         return list(self._database.select(sql, (), _parked_row))
 
     def put_parked(self, parked: Iterable[ParkedRow]) -> None:
-        sql = "INSERT OR REPLACE INTO syncrepl_parked VALUES (?, ?, ?, ?, ?, ?)"
+        sql = "INSERT OR REPLACE INTO syncrepl_parked VALUES (?, ?, ?, ?, ?, ?, ?)"
         self._database.many(sql, parked)
 
     def remove_parked(self, parked: Iterable[ParkedRow]) -> None:
-        sql = "DELETE FROM syncrepl_parked WHERE sink = ? AND seq = ?"
-        self._database.many(sql, ((row.sink, row.seq) for row in parked))
+        sql = "DELETE FROM syncrepl_parked WHERE sink = ? AND seq = ? AND snapshot = ? AND uuid = ?"
+        self._database.many(sql, ((row.sink, row.seq, row.snapshot, row.uuid) for row in parked))
+
+    def requested(self) -> list[SnapshotRow]:
+        sql = "SELECT sink, id, cursor, sent FROM syncrepl_snapshot ORDER BY sink"
+        return list(self._database.select(sql, (), _snapshot_row))
+
+    def put_requested(self, snapshot: SnapshotRow) -> None:
+        sql = "INSERT OR REPLACE INTO syncrepl_snapshot VALUES (?, ?, ?, ?)"
+        self._database.execute(sql, snapshot)
+
+    def remove_requested(self, sink: str) -> None:
+        self._database.execute("DELETE FROM syncrepl_snapshot WHERE sink = ?", (sink,))
 
 
 # --- cells: SQLite lets any type into any column
@@ -291,9 +314,13 @@ def _pair(row: tuple[Any, ...]) -> tuple[bytes, bytes]:
 
 
 def _sink_row(row: tuple[Any, ...]) -> SinkRow:
-    return SinkRow(*_checked(row, (_TEXT, _INT, _FLOAT)))
+    return SinkRow(*_checked(row, (_TEXT, _INT, _FLOAT, _INT)))
 
 
 def _parked_row(row: tuple[Any, ...]) -> ParkedRow:
-    parked = ParkedRow(*_checked(row, (_TEXT, _INT, _BYTES, _FLOAT, _TEXT, _INT)))
+    parked = ParkedRow(*_checked(row, (_TEXT, _INT, _BYTES, _FLOAT, _TEXT, _INT, _BYTES)))
     return parked._replace(released=bool(parked.released))
+
+
+def _snapshot_row(row: tuple[Any, ...]) -> SnapshotRow:
+    return SnapshotRow(*_checked(row, (_TEXT, _BYTES, _BYTES, _INT)))

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Optional
 
 from ...changelog.log import Log
+from ...changelog.sinks import SinkState
 from ...entries import dn
 from ...entries.attributes import Attributes
 from ...exceptions import StoreError, StoreInvalid, StorePathError
@@ -83,6 +84,15 @@ class CommittedEntries:
         return self._database.records(
             f"SELECT {_ENTRY} WHERE key < ? ORDER BY key", (dn.FIRST_NOT_LIVE,)
         )
+
+    def following(self, uuid: bytes, limit: int) -> list[Record]:
+        """Return up to *limit* records of any kind after *uuid*, in order of UUID.
+
+        Raises:
+            StoreError: the store can't be read, or is damaged.
+        """
+        sql = f"SELECT {_ENTRY} WHERE uuid > ? ORDER BY uuid LIMIT ?"
+        return list(self._database.records(sql, (uuid, limit)))
 
 
 class StoreReader(CommittedEntries):
@@ -174,6 +184,12 @@ class StoreReader(CommittedEntries):
             UsageError: the store has none.
         """
         return log_of(SQLiteLog(self._database), self)
+
+    @property
+    def sinks(self) -> list[SinkState]:
+        """The sinks of the log of changes; none if there is no log."""
+        tables = SQLiteLog(self._database)
+        return list(Log(tables, self).sinks) if tables.exist else []
 
     def copy(self, path: str) -> None:
         """Copy the database, including tables of other programs, to a new file at *path*.

@@ -10,7 +10,9 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Optional
 
-from ...changelog.log import Log
+from ...changelog import snapshots
+from ...changelog.log import Event, Log
+from ...changelog.snapshots import Page
 from ...exceptions import StoreError, UsageError
 from .database import Database
 from .log import SQLiteLog
@@ -36,7 +38,8 @@ class SharedLog(Log):
         require_store(path)
         self._database = Database(path)
         tables = SQLiteLog(self._database)
-        super().__init__(tables, CommittedEntries(self._database))
+        self._committed = CommittedEntries(self._database)
+        super().__init__(tables, self._committed)
         with ExitStack() as undo:
             undo.callback(self.close)
             try:
@@ -52,6 +55,30 @@ class SharedLog(Log):
                     "changelog=Changelog()"
                 )
             undo.pop_all()
+
+    def snapshot_page(self, snapshot: bytes, cursor: bytes, seq: int, limit: int) -> Page:
+        """Return a part of a snapshot: the entries after *cursor*, as they were after event *seq*.
+
+        Args:
+            snapshot: the identifier of the snapshot.
+            cursor: the UUID of the last entry of the part before; empty at the beginning.
+            seq: the sequence number.
+            limit: the maximum number of entries.
+
+        Raises:
+            StoreError: the store can't be read, or is damaged.
+        """
+        with self._tables.snapshot():
+            return snapshots.read(self._states(), self._committed, snapshot, cursor, seq, limit)
+
+    def snapshot_event(self, snapshot: bytes, uuid: bytes, seq: int) -> Optional[Event]:
+        """Return the event of one entry in a snapshot; None if there was none after event *seq*.
+
+        Raises:
+            StoreError: the store can't be read, or is damaged.
+        """
+        with self._tables.snapshot():
+            return snapshots.event_of(self._states(), snapshot, uuid, seq)
 
     def close(self) -> None:
         """Close it; a second call does nothing."""
