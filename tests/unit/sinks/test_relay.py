@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -140,6 +140,22 @@ def test_how_long_it_waits(tmp_path: Path) -> None:
     assert waiting._delay([FAILED], 3) == 4.0
     assert waiting._delay([FAILED, Answer.failed("busy", 90.0)], 1) == 90.0
     assert waiting._delay([Answer.failed("busy", 0.0)], 2) == 2.0
+    waiting.please_finish()
+    assert waiting._delay([FAILED], 3) == 1.0
+
+
+def test_the_problem_of_the_last_wave(feed: Feed, tmp_path: Path) -> None:
+    seen: list[Optional[str]] = []
+    fails = iter([True])
+
+    def reply(message: Message) -> Answer:
+        seen.append(relay.problem)
+        return FAILED if next(fails, False) else ACCEPTED
+
+    relay = Relay(tmp_path, Scripted(reply), name="me", position=0, batch=1, backoff=Backoff(0.001))
+    relay.run(once=True)
+    assert seen[:3] == [None, FAILED.reason, None]
+    assert relay.problem is None
 
 
 @pytest.mark.parametrize("wrong", ["raises", "too few"])
