@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
@@ -145,17 +145,19 @@ def test_how_long_it_waits(tmp_path: Path) -> None:
 
 
 def test_the_problem_of_the_last_wave(feed: Feed, tmp_path: Path) -> None:
-    seen: list[Optional[str]] = []
+    seen: list[str | None] = []
     fails = iter([True])
 
     def reply(message: Message) -> Answer:
-        seen.append(relay.problem)
+        seen.append(sending.problem)
         return FAILED if next(fails, False) else ACCEPTED
 
-    relay = Relay(tmp_path, Scripted(reply), name="me", position=0, batch=1, backoff=Backoff(0.001))
-    relay.run(once=True)
+    sending = Relay(
+        tmp_path, Scripted(reply), name="me", position=0, batch=1, backoff=Backoff(0.001)
+    )
+    sending.run(once=True)
     assert seen[:3] == [None, FAILED.reason, None]
-    assert relay.problem is None
+    assert sending.problem is None
 
 
 @pytest.mark.parametrize("wrong", ["raises", "too few"])
