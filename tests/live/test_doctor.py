@@ -65,12 +65,17 @@ def test_which_attributes_are_asked_for(plain: Slapd) -> None:
     assert (attributes.found, attributes.advice.text) == ("asked for by name", "")
 
 
+def complaints(server: Slapd) -> list[str]:
+    """The log, without what slapd says if a connection ends while it looks at it."""
+    return [line for line in server.log().splitlines() if "no connection!" not in line]
+
+
 def test_a_server_that_is_set_up_well(run_server: Callable[..., Any]) -> None:
     server = run_server(Slapd, sessionlog=100, ldif=people_ldif(PEOPLE))
     touch(server)
-    before = server.log()
+    before = complaints(server)
     findings = examine(f"{server.url}{EVERYTHING}")
-    assert server.log() == before
+    assert complaints(server) == before
     assert set(verdicts(findings).values()) == {Verdict.OK, Verdict.INAPPLICABLE}
     assert found(findings, "session log").verdict is Verdict.OK
     assert found(findings, "limits").found == f"all entries came, {PEOPLE + 3} of them"
