@@ -17,7 +17,7 @@ from syncrepl_client.entries import dn
 from syncrepl_client.exceptions import ConfigurationError, StoreError
 from syncrepl_client.protocol.view import Record
 from syncrepl_client.store import MemoryStore, Origin, Store, open_store
-from syncrepl_client.store.sqlite import cache
+from syncrepl_client.store.cache import EntryCache
 from tests.contract.places import (
     KINDS,
     Place,
@@ -790,8 +790,8 @@ def test_reading_ahead_changes_nothing(many: int, steps: list[Any]) -> None:
     """Each step asks for what only SQLite has read ahead, or not written yet."""
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(cache, "_FEW", 0)
-        patch.setattr(cache, "_MANY", many)
+        patch.setattr(EntryCache, "few", 0)
+        patch.setattr(EntryCache, "many", many)
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         memory = MemoryStore()
         place = Place("sqlite", directory)

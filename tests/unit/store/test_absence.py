@@ -12,8 +12,8 @@ import pytest
 
 from syncrepl_client.entries import attributes, dn
 from syncrepl_client.protocol.view import Record
-from syncrepl_client.store.sqlite import absence
-from syncrepl_client.store.sqlite.absence import Absence
+from syncrepl_client.store import absence
+from syncrepl_client.store.absence import Absence
 from syncrepl_client.store.sqlite.store import SQLiteStore
 
 NOT_FEW = 9

@@ -1,26 +1,34 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A cache of the entry table: one statement reads or writes many entries.
+"""A cache of the entry table of a database: one statement reads or writes many entries.
 
 The number of cached and pending entries is bounded.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Callable, Optional
+from collections.abc import Collection, Iterable, Mapping
+from typing import Callable, Optional, Protocol
 
-from ...exceptions import StoreError
-from ...protocol.view import Record
+from ..exceptions import StoreError
+from ..protocol.view import Record
 from .absence import Absence
-from .database import Database, unadapted
 
-COLUMNS = "uuid, key, dn, attrs"
-_PUT = (
-    f"INSERT INTO syncrepl_entry ({COLUMNS}) VALUES (?, ?, ?, ?) ON CONFLICT (uuid) DO UPDATE SET "
-    "key = excluded.key, dn = excluded.dn, attrs = excluded.attrs"
-)
-_FEW = 8
-"""Up to so many entries are read one by one."""
-_MANY, _BYTES = 1024, 4 << 20
-"""The approximate maximum of cached entries, and of bytes of attributes."""
+
+class EntryTable(Protocol):
+    """The entry table, as a database has it."""
+
+    def is_empty(self) -> bool:
+        """Return True if it has no entries."""
+
+    def with_uuids(self, uuids: Collection[bytes]) -> Iterable[Record]:
+        """Return the entries with these UUIDs."""
+
+    def with_keys(self, keys: Collection[bytes]) -> Iterable[Record]:
+        """Return the entries with these keys."""
+
+    def write(self, records: Collection[Record]) -> None:
+        """Insert or replace entries, in this order."""
+
+    def delete(self, uuid: bytes) -> None:
+        """Delete an entry."""
 
 
 class EntryCache:
@@ -31,12 +39,19 @@ class EntryCache:
     pending.
 
     Attributes:
+        few: up to so many entries are read one by one.
+        many: the approximate maximum of cached entries.
+        max_bytes: the approximate maximum of bytes of attributes.
         on_remove: called with the UUID of an entry before it is removed.
     """
 
-    def __init__(self, database: Database) -> None:
-        """Initialize an empty cache of *database*."""
-        self._database = database
+    few = 8
+    many = 1024
+    max_bytes = 4 << 20
+
+    def __init__(self, table: EntryTable) -> None:
+        """Initialize an empty cache of *table*."""
+        self._table = table
         self.on_remove: Callable[[bytes], None] = lambda uuid: None
         self._records: dict[bytes, Optional[Record]] = {}
         self._owners: dict[bytes, Optional[bytes]] = {}
@@ -47,8 +62,7 @@ class EntryCache:
 
     def note_if_empty(self) -> None:
         """Remember what is put from now on if the table is empty, so as not to look for more."""
-        empty = self._database.row("SELECT 1 FROM syncrepl_entry LIMIT 1") is None
-        self._absence = Absence() if empty else None
+        self._absence = Absence() if self._table.is_empty() else None
 
     # --- reading
 
@@ -57,7 +71,7 @@ class EntryCache:
         try:
             return self._records[uuid]
         except KeyError:
-            record = next(self._select("uuid", (uuid,)), None)
+            record = next(iter(self._table.with_uuids((uuid,))), None)
         if self._has_room():
             self._records[uuid] = record
             self._know(record)
@@ -68,7 +82,7 @@ class EntryCache:
         try:
             uuid = self._owners[key]
         except KeyError:
-            record = next(self._select("key", (key,)), None)
+            record = next(iter(self._table.with_keys((key,))), None)
         else:
             return None if uuid is None else self._records[uuid]
         if self._has_room():
@@ -78,14 +92,16 @@ class EntryCache:
 
     def prefetch(self, places: Mapping[bytes, bytes]) -> None:
         """Read the entries with these UUIDs, and those with these keys (keys by UUID)."""
-        if len(places) <= _FEW:
+        if len(places) <= self.few:
             return
         self.flush()
         self.forget()
-        for record in self._select("uuid", self._possible(places)):
+        uuids = self._possible(places)
+        for record in self._table.with_uuids(uuids) if uuids else ():
             self._know(record)
         keys = [key for key in places.values() if key not in self._owners]
-        for record in self._select("key", self._possible(keys)):
+        possible = self._possible(keys)
+        for record in self._table.with_keys(possible) if possible else ():
             self._know(record)
         # What was not found is not there.
         self._records = {**dict.fromkeys(places), **self._records}
@@ -95,13 +111,6 @@ class EntryCache:
         """Return *values* without UUIDs, or keys, that no entry has."""
         return values if self._absence is None else self._absence.possible(values)
 
-    def _select(self, column: str, values: Collection[bytes]) -> Iterator[Record]:
-        if not values:
-            return iter(())
-        marks = ", ".join("?" * len(values))
-        sql = f"SELECT {COLUMNS} FROM syncrepl_entry WHERE {column} IN ({marks})"
-        return self._database.records(sql, unadapted(values))
-
     def _know(self, record: Optional[Record]) -> None:
         if record is not None:
             self._records[record.uuid] = record
@@ -110,7 +119,11 @@ class EntryCache:
 
     @property
     def _full(self) -> bool:
-        return len(self._records) > _MANY or len(self._owners) > _MANY or self._size > _BYTES
+        return (
+            len(self._records) > self.many
+            or len(self._owners) > self.many
+            or self._size > self.max_bytes
+        )
 
     def _has_room(self) -> bool:
         """Return True if there is room for more; clears the cache if nothing is pending."""
@@ -148,7 +161,7 @@ class EntryCache:
         """Remove the entry *uuid*."""
         self.flush()
         self.on_remove(uuid)
-        self._database.execute("DELETE FROM syncrepl_entry WHERE uuid = ?", (uuid,))
+        self._table.delete(uuid)
         record = self._records.pop(uuid, None)
         if record is not None:
             self._owners.pop(record.key, None)
@@ -156,23 +169,15 @@ class EntryCache:
     def flush(self) -> None:
         """Write what is pending; not during a callback."""
         if self._pending:
-            self._write(self._pending.values())
+            self._table.write(self._pending.values())
             self._pending.clear()
             self._unseen.clear()
 
     def show(self) -> None:
         """Make what is pending visible to SQL during a callback."""
         if self._unseen:
-            self._write(self._unseen)
+            self._table.write(self._unseen)
             self._unseen.clear()
-
-    def _write(self, records: Iterable[Record]) -> None:
-        # For bytes, sqlite3 looks for adapters.
-        rows = [
-            (bytearray(uuid), bytearray(key), dn, bytearray(attrs))
-            for uuid, key, dn, attrs in records
-        ]
-        self._database.many(_PUT, rows)
 
     def forget(self) -> None:
         """Clear the cache, and discard what is pending."""
@@ -181,7 +186,3 @@ class EntryCache:
         self._pending.clear()
         self._unseen.clear()
         self._size = 0
-
-    def records(self, rest: str, values: Sequence[Any]) -> Iterator[Record]:
-        """Yield the entries of ``SELECT ... FROM`` *rest*."""
-        return self._database.records(f"SELECT {COLUMNS} FROM {rest}", values)
