@@ -18,7 +18,7 @@ from ..entries import dn
 from ..exceptions import ConfigurationError
 from ..network.connector import Connector
 from ..network.credentials import Credentials, Password, PasswordFile, PasswordVariable
-from ..store import file_name, read_store
+from ..store import read_store, store_exists
 from ..url import SearchUrl
 from ..waiting.waker import Waker
 
@@ -220,7 +220,7 @@ def _at(uri: str) -> dict[str, Any]:
 
 
 def _stored(data_path: str) -> Optional[SearchUrl]:
-    if not os.path.lexists(file_name(data_path)):
+    if not store_exists(data_path):
         return None
     with read_store(data_path) as reader:  # it may be in use
         stored = reader.origin.url

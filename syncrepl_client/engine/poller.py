@@ -11,7 +11,7 @@ from typing import Optional
 
 import ldap
 
-from ..exceptions import LaggingServer, ServerError, TooManyDeletes
+from ..exceptions import LaggingServer, ServerError, StoreLost, TooManyDeletes
 from ..network.connection import Connection
 from ..network.link import Link
 from ..waiting.coroutines import BlockingCall, CallbackStopIteration, ask, maybe_await
@@ -172,6 +172,8 @@ class Poller:
         if isinstance(error, TooManyDeletes):
             self._delivery.note_refusal(error)
             return False
+        if isinstance(error, StoreLost):
+            return self._waker.stopping  # which ends a wait for the database
         if not isinstance(error, (ldap.LDAPError, ServerError)):
             return False
         if isinstance(error, ldap.LDAPError):

@@ -19,9 +19,10 @@ from syncrepl_client.protocol.view import Record
 from syncrepl_client.store import MemoryStore, Origin, Store, open_store
 from syncrepl_client.store.cache import EntryCache
 from tests.contract.places import (
-    KINDS,
+    LOCAL_KINDS,
     Place,
     Refused,
+    Schema,
     consistent,
     displaced,
     fill,
@@ -31,6 +32,7 @@ from tests.contract.places import (
     reference,
     uid,
 )
+from tests.servers.postgresql import PostgreSQL
 
 TREE = [
     record(1, "dc=x"),
@@ -80,8 +82,8 @@ def test_no_use_before_it_is_made(place: Place, use: Callable[[Store], Any]) -> 
 
 
 @pytest.mark.parametrize("use", [*READS, *WRITES])
-def test_no_use_after_close(file_place: Place, use: Callable[[Store], Any]) -> None:
-    store = file_place.create(record(1))
+def test_no_use_after_close(lasting_place: Place, use: Callable[[Store], Any]) -> None:
+    store = lasting_place.create(record(1))
     store.close()
     assert not store.exists
     with pytest.raises(StoreError):
@@ -578,14 +580,14 @@ def test_entries_to_delete_are_removed_on_the_way(store: Store, unseen: bool) ->
     assert len(store) == 99
 
 
-def test_what_was_named_is_not_kept(file_place: Place) -> None:
-    store = file_place.create(record(1))
+def test_what_was_named_is_not_kept(lasting_place: Place) -> None:
+    store = lasting_place.create(record(1))
     store.seen.mark_present([uid(7)])
     store.seen.mark_placed(uid(1))
     store.begin()
     store.commit(origin(b"1"))
     store.close()
-    store = file_place.open()
+    store = lasting_place.open()
     assert not store.seen.any_unknown()
     assert not store.seen.is_placed(uid(1))
 
@@ -818,14 +820,10 @@ def test_reading_ahead_changes_nothing(many: int, steps: list[Any]) -> None:
         assert seen(memory) == seen(stores[1])
 
 
-@settings(max_examples=40)
-@given(st.lists(STEPS, max_size=30))
-def test_all_stores_do_the_same(steps: list[Any]) -> None:
+def do_the_same(steps: list[Any], places: list[Place]) -> None:
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stores = []
-        for kind in KINDS:
-            place = Place(kind, directory)
+        for place in places:
             stack.callback(place.close)
             stores.append(place.create())
             stores[-1].begin()
@@ -838,3 +836,16 @@ def test_all_stores_do_the_same(steps: list[Any]) -> None:
         for store in stores:
             store.rollback()
             consistent(store)
+
+
+@settings(max_examples=40)
+@given(st.lists(STEPS, max_size=30))
+def test_all_stores_do_the_same(steps: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        do_the_same(steps, [Place(kind, Path(directory)) for kind in LOCAL_KINDS])
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, max_size=30))
+def test_postgresql_does_the_same(postgresql: PostgreSQL, tmp_path: Path, steps: list[Any]) -> None:
+    do_the_same(steps, [Place("memory", tmp_path), Schema(postgresql, tmp_path)])

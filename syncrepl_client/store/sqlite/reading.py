@@ -6,18 +6,17 @@ Readers of a database in WAL mode block nobody, and see the same commit all the 
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
-from types import TracebackType
 from typing import Optional
 
 from ...changelog.log import Log
 from ...entries import dn
-from ...entries.attributes import Attributes
 from ...exceptions import StoreError, StoreInvalid, StorePathError
 from ...protocol.view import Record
-from ..base import KEYS_VERSION, Items, Origin, log_of
+from ..base import KEYS_VERSION, Origin, log_of
 from ..locking import is_locked, require_files
+from ..reading import StoreReader
 from .database import Database
 from .log import SQLiteLog
 from .schema import (
@@ -85,7 +84,7 @@ class CommittedEntries:
         )
 
 
-class StoreReader(CommittedEntries):
+class SQLiteReader(CommittedEntries, StoreReader):
     """The store as it was last committed when this was opened.
 
     While it is open, SQLite can't restart its ``-wal`` file, so that of a busy client grows.
@@ -162,10 +161,6 @@ class StoreReader(CommittedEntries):
             return next((each for each in self.live() if dn.key(each.dn) == key), None)
         return super().at(key)
 
-    def items(self) -> Mapping[str, Attributes]:
-        """Return a read-only mapping of DNs to attributes, which reads lazily."""
-        return Items(self)
-
     @property
     def changelog(self) -> Log:
         """The log of changes.
@@ -196,17 +191,6 @@ class StoreReader(CommittedEntries):
     def close(self) -> None:
         """Close it; a second call does nothing."""
         self._database.close()
-
-    def __enter__(self) -> "StoreReader":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
 
 
 def require_store(path: str) -> None:

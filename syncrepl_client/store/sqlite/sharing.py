@@ -7,18 +7,18 @@ the client.
 
 import sqlite3
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Optional
+from typing import Callable
 
-from ...changelog.log import Log
 from ...exceptions import StoreError, UsageError
+from ..locking import FileLock
+from ..reading import SharedLog
 from .database import Database
 from .log import SQLiteLog
 from .reading import CommittedEntries, require_store
 from .schema import DEFENCES, check_database
 
 
-class SharedLog(Log):
+class SQLiteSharedLog(SharedLog):
     """The log of changes of a store that may be open elsewhere.
 
     It shows committed changes.  One thread at a time may use it.
@@ -53,17 +53,16 @@ class SharedLog(Log):
                 )
             undo.pop_all()
 
+    def lock(self, name: str) -> Callable[[], None]:
+        """Lock the sink *name*; return what unlocks it.
+
+        Raises:
+            StoreLocked: it is locked.
+            StorePathError: the lock can't be created beside the store.
+        """
+        prefix = self._database.path.removesuffix("sqlite3")
+        return FileLock(f"{prefix}{name}.relay", create=True).release
+
     def close(self) -> None:
         """Close it; a second call does nothing."""
         self._database.close()
-
-    def __enter__(self) -> "SharedLog":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
