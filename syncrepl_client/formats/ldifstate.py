@@ -56,8 +56,6 @@ def open_state(store: Store) -> LDIFState:
     return LDIFStateInPostgreSQL(store) if store.qualifier else LDIFStateInDatabase(store)
 
 
-_AT_ONCE = 1000
-"""How many records are read at once."""
 _END = b"\xff" * 2
 """Sorts after every key that starts with a given key."""
 
@@ -66,67 +64,62 @@ class LDIFStateInDatabase(LDIFState):
     """A table of keys, and a temporary table of records, which SQLite spills to disk."""
 
     _records = "temp.syncrepl_records"
-    _schema = (
-        "CREATE TABLE IF NOT EXISTS {held} (key BLOB NOT NULL PRIMARY KEY, uuid BLOB) "
-        "WITHOUT ROWID",
-        "CREATE TABLE IF NOT EXISTS {records} (id INTEGER PRIMARY KEY, record TEXT NOT NULL)",
-    )
+    _held_columns = "(key BLOB NOT NULL PRIMARY KEY, uuid BLOB) WITHOUT ROWID"
+    _records_columns = "(id INTEGER PRIMARY KEY, record TEXT NOT NULL)"
 
     def __init__(self, store: Store) -> None:
         """Create the tables if they do not exist; *store* has a database."""
         self._store = store
         self._held = f"{store.qualifier}syncrepl_held_back"
-        for statement in self._schema:
-            self._execute(statement.format(held=self._held, records=self._records))
+        self._execute(f"CREATE TABLE IF NOT EXISTS {{held}} {self._held_columns}")
+        self._execute(f"CREATE TABLE IF NOT EXISTS {{records}} {self._records_columns}")
 
     def _execute(self, sql: str, *values: Union[bytes, str, int]) -> Any:
-        return self._store.connection.execute(sql, values)
+        """Execute a statement with the names of the two tables in it."""
+        statement = sql.format(held=self._held, records=self._records)
+        return self._store.connection.execute(statement, values)
 
     def add(self, key: bytes, uuid: bytes) -> None:
         sql = (
-            f"INSERT INTO {self._held} (key, uuid) VALUES (?, ?) "
+            "INSERT INTO {held} (key, uuid) VALUES (?, ?) "
             "ON CONFLICT (key) DO UPDATE SET uuid = excluded.uuid"
         )
         self._execute(sql, key, uuid)
 
     def remove(self, key: bytes) -> None:
-        self._execute(f"DELETE FROM {self._held} WHERE key = ?", key)
+        self._execute("DELETE FROM {held} WHERE key = ?", key)
 
     def __contains__(self, key: bytes) -> bool:
-        sql = f"SELECT 1 FROM {self._held} WHERE key = ?"
-        return self._execute(sql, key).fetchone() is not None
+        return self._execute("SELECT 1 FROM {held} WHERE key = ?", key).fetchone() is not None
 
     def following(self, key: bytes, below: bytes) -> Optional[bytes]:
-        sql = f"SELECT key FROM {self._held} WHERE key > ? AND key < ? ORDER BY key LIMIT 1"
+        sql = "SELECT key FROM {held} WHERE key > ? AND key < ? ORDER BY key LIMIT 1"
         row: Optional[tuple[bytes]] = self._execute(sql, key, below + _END).fetchone()
         return None if row is None else row[0]
 
     def held(self) -> list[tuple[bytes, Optional[bytes]]]:
-        sql = f"SELECT key, uuid FROM {self._held}"
-        rows: list[tuple[bytes, Optional[bytes]]] = self._execute(sql).fetchall()
+        rows: list[tuple[bytes, Optional[bytes]]]
+        rows = self._execute("SELECT key, uuid FROM {held}").fetchall()
         return rows
 
     def write(self, record: str) -> None:
-        self._execute(f"INSERT INTO {self._records} (record) VALUES (?)", record)
+        self._execute("INSERT INTO {records} (record) VALUES (?)", record)
 
     def records(self) -> Iterator[str]:
         last = 0
-        sql = f"SELECT id, record FROM {self._records} WHERE id > ? ORDER BY id LIMIT {_AT_ONCE}"
+        sql = "SELECT id, record FROM {records} WHERE id > ? ORDER BY id LIMIT 1000"
         while rows := self._execute(sql, last).fetchall():
             yield from (record for _, record in rows)
             last = rows[-1][0]
-        self._execute(f"DELETE FROM {self._records}")
+        self._execute("DELETE FROM {records}")
 
 
 class LDIFStateInPostgreSQL(LDIFStateInDatabase):
     """A table of keys in the schema of the store, and a temporary table of records."""
 
     _records = "pg_temp.syncrepl_records"
-    _schema = (
-        "CREATE TABLE IF NOT EXISTS {held} (key bytea NOT NULL PRIMARY KEY, uuid bytea)",
-        "CREATE TABLE IF NOT EXISTS {records} "
-        "(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, record text NOT NULL)",
-    )
+    _held_columns = "(key bytea NOT NULL PRIMARY KEY, uuid bytea)"
+    _records_columns = "(id bigserial PRIMARY KEY, record text NOT NULL)"
 
     def _execute(self, sql: str, *values: Union[bytes, str, int]) -> Any:
         return super()._execute(sql.replace("?", "%s"), *values)

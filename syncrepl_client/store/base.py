@@ -63,6 +63,11 @@ class Origin(NamedTuple):
     tally: Optional[str] = None
 
 
+def never() -> bool:
+    """Return False: no stop was requested."""
+    return False
+
+
 class Store(ABC):
     """An open data store.
 
@@ -82,7 +87,7 @@ class Store(ABC):
     in_callback = False
     """Whether a callback is running, which may use the store and its database."""
 
-    stopping: Callable[[], bool] = staticmethod(lambda: False)
+    stopping: Callable[[], bool] = staticmethod(never)
     """Returns True once a stop was requested, which ends a wait for a database."""
 
     @property

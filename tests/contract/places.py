@@ -31,14 +31,15 @@ class Place:
     def __init__(self, kind: str, directory: Path) -> None:
         self.kind = kind
         self.directory = directory
-        self.prefix: DataPath = f"{directory}{os.sep}"
+        self.prefix = f"{directory}{os.sep}"
+        self.where: DataPath = self.prefix
         self.path = directory / f"syncrepl.{'sqlite3' if kind == 'sqlite' else 'shelve'}"
         self._kept: Store | str = MemoryStore() if kind == "memory" else kind
         self._opened: list[Store] = []
 
     def open(self) -> Store:
         """Open the store; the one in memory is the same each time."""
-        store = open_store(self._kept, self.prefix)
+        store = open_store(self._kept, self.where)
         self._opened.append(store)
         return store
 
@@ -77,7 +78,7 @@ class Schema(Place):
         super().__init__("postgresql", directory)
         self.server = server
         self.name = f"store_{secrets.token_hex(8)}"
-        self.prefix = location.PostgreSQL(server.socket_url, schema=self.name)
+        self.where = location.PostgreSQL(server.socket_url, schema=self.name)
 
     def close(self) -> None:
         super().close()

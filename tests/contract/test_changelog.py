@@ -13,7 +13,13 @@ import pytest
 from syncrepl_client import Changelog
 from syncrepl_client.callbacks import BaseCallback
 from syncrepl_client.exceptions import StoreError, StoreInvalid, StorePathError, UsageError
-from syncrepl_client.store import PostgreSQLStore, SQLiteStore, open_changelog, open_store, read_store
+from syncrepl_client.store import (
+    PostgreSQLStore,
+    SQLiteStore,
+    open_changelog,
+    open_store,
+    read_store,
+)
 from syncrepl_client.testing import Feed
 from tests.contract.places import Place, die, in_child, record
 
@@ -37,7 +43,7 @@ def feed_of(place: Place) -> Iterator[Feed]:
 
 
 def test_a_reader_sees_one_commit(feed: Feed, database_place: Place) -> None:
-    with read_store(database_place.prefix) as reader:
+    with read_store(database_place.where) as reader:
         feed.modify("dc=x", {"description": ["later"]})
         feed.commit()
         log = reader.changelog
@@ -45,12 +51,12 @@ def test_a_reader_sees_one_commit(feed: Feed, database_place: Place) -> None:
         assert log.events()[1].differences[0].added == (b"x",)
         with pytest.raises(StoreError, match=r"read-?only"):
             log.sinks.add("me")
-    with read_store(database_place.prefix) as reader:
+    with read_store(database_place.where) as reader:
         assert reader.changelog.newest == 3
 
 
 def test_a_sink_beside_a_client(feed: Feed, database_place: Place) -> None:
-    with open_changelog(database_place.prefix) as log:
+    with open_changelog(database_place.where) as log:
         log.sinks.add("me", 0)
         assert [each.seq for each in log.events(log.sinks["me"].position)] == [1, 2]
         feed.modify("dc=x", {"description": ["not committed"]})
@@ -126,17 +132,17 @@ def test_what_is_parked(feed: Feed) -> None:
 
 def test_no_log(database_place: Place) -> None:
     with pytest.raises(StorePathError):
-        open_changelog(database_place.prefix)
+        open_changelog(database_place.where)
     database_place.make(record(1))
     with pytest.raises(UsageError, match="no log"):
-        open_changelog(database_place.prefix)
-    with read_store(database_place.prefix) as reader, pytest.raises(UsageError):
+        open_changelog(database_place.where)
+    with read_store(database_place.where) as reader, pytest.raises(UsageError):
         _ = reader.changelog
 
 
 def test_a_kill_before_the_commit(feed: Feed, database_place: Place) -> None:
     def dies() -> None:
-        store = open_store("sqlite", database_place.prefix)
+        store = open_store("sqlite", database_place.where)
         assert isinstance(store, (SQLiteStore, PostgreSQLStore))
         store.begin()
         store.changelog.sinks.add("me")
@@ -146,7 +152,7 @@ def test_a_kill_before_the_commit(feed: Feed, database_place: Place) -> None:
 
     feed.close()
     assert in_child(dies) == -9
-    with closing(open_store("sqlite", database_place.prefix)) as store:
+    with closing(open_store("sqlite", database_place.where)) as store:
         assert store.changelog.newest == 2
         assert "me" not in store.changelog.sinks
 

@@ -18,6 +18,7 @@ from psycopg.rows import tuple_row
 from ...exceptions import StoreBusy, StoreError, StoreInvalid, StoreLost
 from ...protocol.view import Record
 from ...waiting import forking
+from ..base import never
 from ..location import PostgreSQL
 from .session import Session, connect
 
@@ -52,7 +53,7 @@ class Database:
         """Initialize without a connection."""
         self.place = place
         self.qualifier = f'"{place.schema}".'
-        self.stopping: Callable[[], bool] = lambda: False
+        self.stopping: Callable[[], bool] = never
         self._session: Optional[Session] = None
         self._cursors = itertools.count(1)
 

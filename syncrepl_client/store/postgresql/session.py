@@ -12,6 +12,7 @@ from psycopg import conninfo
 from psycopg.rows import TupleRow
 
 from ...exceptions import ConfigurationError, StoreError
+from ..base import never
 from ..location import PostgreSQL
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Session(psycopg.Connection[TupleRow]):
         stopping: returns True once a stop was requested.
     """
 
-    stopping: Callable[[], bool] = staticmethod(lambda: False)
+    stopping: Callable[[], bool] = staticmethod(never)
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         """Wait until *gen* is done, or a stop was requested and the server does not answer.

@@ -13,6 +13,7 @@ from typing import Optional, Union
 
 from ...exceptions import StoreError, StoreLocked, StoreLost
 from ...protocol.view import Record
+from ...waiting.waker import wait_for
 from ..base import FORMAT_VERSION, Origin, Store, pack_names, unpack_names
 from ..cache import EntryCache
 from ..location import PostgreSQL
@@ -268,7 +269,7 @@ def lock(database: Database, what: str, patience: float = 0.0) -> None:
     # To wait in the server would keep it from removing old versions of rows.
     sql, key = "SELECT pg_try_advisory_lock(?)::integer", _key(database, what)
     while not (locked := database.number(sql, (key,))) and time.monotonic() < deadline:
-        time.sleep(_RETRY)
+        wait_for(time.monotonic() + _RETRY)
     if not locked:
         raise StoreLocked(
             f"the data store at {database.place} is in use by another client: stop that one, or "
