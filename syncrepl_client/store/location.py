@@ -34,7 +34,7 @@ class PostgreSQL:
         """
         if not isinstance(url, str):
             raise ConfigurationError("the URL of a PostgreSQL database is a str")
-        if not _NAME.fullmatch(str(schema)):
+        if type(schema) is not str or not _NAME.fullmatch(schema):
             raise ConfigurationError(
                 "schema is a name of up to 63 letters, digits and underscores that does not begin "
                 f"with 'pg_', not {schema!r}"

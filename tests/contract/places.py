@@ -89,7 +89,8 @@ class Schema(Place):
         found = self.server.execute(
             "SELECT nspname, pg_namespace.oid::bigint, relname || ' ' || relkind::text "
             "FROM pg_namespace LEFT JOIN pg_class ON relnamespace = pg_namespace.oid "
-            f"WHERE nspname = '{self.name}'"  # noqa: S608 - it is ours
+            "WHERE nspname = %s",
+            self.name,
         )
         return {f"{name} {what}": (number, b"") for name, number, what in found}
 

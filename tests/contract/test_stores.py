@@ -782,18 +782,20 @@ def seen(store: Store) -> list[Any]:
     ]
 
 
+@pytest.mark.parametrize("misses", [None, 1, 2])
 @pytest.mark.parametrize("many", [0, 3, 1024])
 @settings(
-    max_examples=40,
+    max_examples=20,
     suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
 )
 @given(steps=st.lists(STEPS, max_size=30))
-def test_reading_ahead_changes_nothing(many: int, steps: list[Any]) -> None:
-    """Each step asks for what only SQLite has read ahead, or not written yet."""
+def test_reading_ahead_changes_nothing(many: int, misses: int | None, steps: list[Any]) -> None:
+    """Each step asks for what only a database has read ahead, or not written yet."""
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(EntryCache, "few", 0)
         patch.setattr(EntryCache, "many", many)
+        patch.setattr(EntryCache, "misses", misses)
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         memory = MemoryStore()
         place = Place("sqlite", directory)

@@ -7,10 +7,19 @@ import os
 import re
 import secrets
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
-from tests.servers.process import LOOPBACK, Server, ServerMissing, find_program, run
+from tests.servers.process import (
+    LOOPBACK,
+    POLL_SECONDS,
+    Server,
+    ServerFailed,
+    ServerMissing,
+    find_program,
+    run,
+)
 
 PROGRAMS = "/usr/lib/postgresql"
 USER, GROUP = "nobody", "nogroup"
@@ -67,6 +76,20 @@ class PostgreSQL(Server):
     def _command(self) -> list[str]:
         return [*self._as_nobody, str(self._programs / "postgres"), "-D", str(self._data)]
 
+    def _wait_until_it_answers(self) -> None:
+        super()._wait_until_it_answers()
+        deadline = time.monotonic() + self._start_seconds
+        while not self._ready():
+            if time.monotonic() > deadline or not self.running:
+                self.kill()
+                raise ServerFailed(f"postgresql did not start:\n{self.log()}")
+            time.sleep(POLL_SECONDS)
+
+    def _ready(self) -> bool:
+        """It listens before it takes connections."""
+        lines = (self._data / "postmaster.pid").read_text(encoding="ascii").splitlines()
+        return len(lines) == 8 and lines[7].strip() == "ready"
+
     def stop(self) -> None:
         """Shut down without waiting for clients ("fast")."""
         self._end(signal.SIGINT)
@@ -77,10 +100,10 @@ class PostgreSQL(Server):
 
         return psycopg.connect(self.socket_url, autocommit=True)
 
-    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+    def execute(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Execute a statement as the superuser; return the rows, if there are any."""
         with self.session() as session:
-            cursor = session.execute(sql)
+            cursor = session.execute(sql, values or None)
             return cursor.fetchall() if cursor.description else []
 
 

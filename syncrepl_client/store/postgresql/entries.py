@@ -2,6 +2,7 @@
 """The entry table of a PostgreSQL store.  Ranges of keys are read in portions, without a cursor."""
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from typing import Callable, Optional
 
 from ...entries import dn
@@ -55,18 +56,28 @@ class PostgreSQLEntries(EntryTable):
         )
         return self._database.records(sql, (list(keys),))
 
-    def between(
-        self, low: bytes, high: bytes, *, including: bool = False, reverse: bool = False
-    ) -> Iterator[Record]:
-        """Yield the entries with keys between these two, in order of key.
+    def is_vacant(self, key: bytes) -> bool:
+        return not next(self.portions(key, key + KEY_END, limit=1), [])
+
+    def portions(
+        self,
+        low: bytes,
+        high: bytes,
+        *,
+        including: bool = False,
+        reverse: bool = False,
+        limit: int = _FIRST,
+    ) -> Iterator[list[Record]]:
+        """Yield the entries with keys between these two in portions, in order of key.
 
         Args:
             low: the key before the first one; with *including*, the first one.
             high: the key after the last one.
             including: whether *low* is one of them.
             reverse: from the last to the first.
+            limit: the size of the first portion.
         """
-        order, limit = "DESC" if reverse else "ASC", _FIRST
+        order = "DESC" if reverse else "ASC"
         sql = (
             f"SELECT {_COLUMNS} FROM {self._table} WHERE {_INDEXED} >= ? AND key {{above}} ? "
             f"AND {_INDEXED} <= ? AND key < ? ORDER BY {_INDEXED} {order}, key {order} LIMIT ?"
@@ -75,7 +86,8 @@ class PostgreSQLEntries(EntryTable):
             self.settle()
             values = (low[:HEAD], low, high[:HEAD], high, limit)
             portion = self._database.records(sql.format(above=">=" if including else ">"), values)
-            yield from portion
+            if portion:
+                yield portion
             if len(portion) < limit:
                 return
             if reverse:
@@ -83,6 +95,13 @@ class PostgreSQLEntries(EntryTable):
             else:
                 low, including = portion[-1].key, False
             limit = _PORTION
+
+    def between(
+        self, low: bytes, high: bytes, *, including: bool = False, reverse: bool = False
+    ) -> Iterator[Record]:
+        """Yield the entries of :meth:`portions` one by one."""
+        portions = self.portions(low, high, including=including, reverse=reverse)
+        return chain.from_iterable(portions)
 
     def live(self) -> Iterator[Record]:
         """Yield the live entries, in order of key."""

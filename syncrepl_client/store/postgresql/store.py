@@ -19,7 +19,7 @@ from ..cache import EntryCache
 from ..location import PostgreSQL
 from . import schema
 from .database import ABORTED, Database
-from .entries import PostgreSQLEntries
+from .entries import KEY_END, PostgreSQLEntries
 from .log import PostgreSQLLog
 from .seen import PostgreSQLSeenUUIDs
 from .session import Session
@@ -49,7 +49,7 @@ class PostgreSQLStore(Store):
         self._origin = f"{self.qualifier}syncrepl_origin"
         self._entries = PostgreSQLEntries(self._database, lambda: self.in_callback)
         self._cache = EntryCache(self._entries)
-        self._cache.few = 1
+        self._cache.few, self._cache.many, self._cache.misses = 1, 2048, 3
         self._seen = self.seen = PostgreSQLSeenUUIDs(self._entries, self._cache)
         self._log = PostgreSQLLog(self._database, lambda: self.in_callback)
         self._term = 0
@@ -131,7 +131,19 @@ class PostgreSQLStore(Store):
 
     def below(self, key: bytes, *, reverse: bool = False) -> Iterator[Record]:
         self._write_out()
-        return self._entries.below(key, reverse=reverse)
+        return self._below(self._entries.portions(key, key + KEY_END, reverse=reverse))
+
+    def _below(self, portions: Iterator[list[Record]]) -> Iterator[Record]:
+        """Yield the entries of *portions*, which nearly all are changed next: cache them."""
+        portion: Optional[list[Record]] = []
+        while portion is not None:
+            yield from portion
+            if self.in_callback:
+                portion = next(portions, None)
+            else:
+                self._cache.flush()
+                portion = next(portions, None)
+                self._cache.replace(portion or ())
 
     def has_displaced(self) -> bool:
         self._write_out()

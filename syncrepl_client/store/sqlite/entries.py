@@ -13,6 +13,8 @@ _PUT = (
     f"INSERT INTO syncrepl_entry ({COLUMNS}) VALUES (?, ?, ?, ?) ON CONFLICT (uuid) DO UPDATE SET "
     "key = excluded.key, dn = excluded.dn, attrs = excluded.attrs"
 )
+KEY_END = b"\xff" * 2
+"""Sorts after every key that starts with a given key, except those of displaced entries."""
 
 
 class SQLiteEntries(EntryTable):
@@ -30,6 +32,10 @@ class SQLiteEntries(EntryTable):
 
     def with_keys(self, keys: Collection[bytes]) -> Iterator[Record]:
         return self.records(f"key IN ({_marks(keys)})", unadapted(keys))
+
+    def is_vacant(self, key: bytes) -> bool:
+        sql = "SELECT 1 FROM syncrepl_entry WHERE key > ? AND key < ? LIMIT 1"
+        return self._database.row(sql, (key, key + KEY_END)) is None
 
     def records(self, where: str, values: Sequence[Any]) -> Iterator[Record]:
         """Yield the entries that the condition *where* is true for."""

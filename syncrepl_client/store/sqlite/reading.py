@@ -18,6 +18,7 @@ from ..base import KEYS_VERSION, Origin, log_of
 from ..locking import is_locked, require_files
 from ..reading import StoreReader
 from .database import Database
+from .entries import KEY_END
 from .log import SQLiteLog
 from .schema import (
     DEFENCES,
@@ -27,7 +28,7 @@ from .schema import (
     origin_of,
     record_of,
 )
-from .store import BESIDE, KEY_END
+from .store import BESIDE
 
 _ENTRY = "uuid, key, dn, attrs FROM syncrepl_entry"
 _PAGES_AT_ONCE = 4096

@@ -18,7 +18,7 @@ from ..base import FORMAT_VERSION, Origin, Store, check_path, pack_names
 from ..cache import EntryCache
 from ..locking import FileLock, check_owner, require_files
 from .database import Database
-from .entries import SQLiteEntries
+from .entries import KEY_END, SQLiteEntries
 from .log import SQLiteLog
 from .schema import (
     DEFENCES,
@@ -40,8 +40,6 @@ _SET_ORIGIN = f"UPDATE syncrepl_origin SET {', '.join(f'{name} = ?' for name in 
 _GET_NAMESAKES = "SELECT namesakes FROM syncrepl_origin"
 _SET_NAMESAKES = "UPDATE syncrepl_origin SET namesakes = ?"
 _COUNT = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
-KEY_END = b"\xff" * 2
-"""Sorts after every key that starts with a given key, except those of displaced entries."""
 
 
 class SQLiteStore(Store):
