@@ -49,7 +49,10 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
             self.flush()
 
     def mark_deleted(self, uuids: Iterable[bytes]) -> None:
-        self._mark(uuids, _GONE)
+        self._cache.flush()
+        rest = iter(uuids)
+        while some := list(islice(rest, _PORTION)):  # there may be millions of unknown ones
+            self._mark((uuid for _, uuid in self._entries.keys_of(some)), _GONE)
 
     def _mark(self, uuids: Iterable[bytes], mark: int) -> None:
         self.flush()
