@@ -6,7 +6,7 @@ WORKERS := 6
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test coverage test-newer test-apacheds async test-pythons dist demo workload faults fuzz \
+.PHONY: help setup lint test coverage test-newer test-apacheds async test-pythons dist demo workload faults faults-sinks fuzz \
 	soak bench bench-large bench-instructions docs clean
 
 help: ## Say what there is
@@ -64,6 +64,9 @@ faults: setup ## Kill clients and servers, cut connections at every message (30 
 	$(BIN)/python -m tests.faults.kills --clients 300 --servers 60
 	$(BIN)/python -m tests.faults.wire
 	$(BIN)/python -m tests.transitions --starts 300
+
+faults-sinks: setup ## Kill relays, followers and brokers, for each kind of sink (40 minutes)
+	$(BIN)/python -m tests.faults.sinks --away 100000
 
 fuzz: setup ## Fuzz every decoder, and the protocol, 10 minutes each
 	$(BIN)/python -m tests.fuzz --seconds 600

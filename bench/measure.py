@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,7 +154,7 @@ class Background:
 
 
 def alternate(
-    rounds: int, contestants: dict[str, Callable[[], Run]], *, once: Sequence[str] = ()
+    rounds: int, contestants: Mapping[str, Callable[[], Run]], *, once: Sequence[str] = ()
 ) -> dict[str, list[Run]]:
     """Let *contestants* run in turn, so many rounds; those in *once* in the first one only.
 

@@ -106,6 +106,10 @@ class SearchEnded(ServerError):
     retriable = True
 
 
+class SinkRemoved(UsageError):
+    """The sink was removed from the log of changes while its relay was running."""
+
+
 class StoreError(SyncreplError):
     """The local data store could not be opened, read or written."""
 

@@ -32,6 +32,7 @@ class Notifier:
 
     Attributes:
         enabled: whether a service manager listens (``NOTIFY_SOCKET``).
+        ready: whether READY was sent.
         interval: seconds between two polls, at most, for the watchdog to hear of each.
     """
 
@@ -42,7 +43,7 @@ class Notifier:
         watchdog = _watchdog_seconds()
         self.interval = POLL_SECONDS if watchdog is None else min(POLL_SECONDS, watchdog / 2)
         self._next = 0.0
-        self._ready = False
+        self.ready = False
         self._status = ""
 
     def tick(self, client: "Union[Syncrepl, AsyncSyncrepl]") -> None:
@@ -51,19 +52,24 @@ class Notifier:
         READY is sent once, when the first refresh is done; WATCHDOG each time, at most once a
         second; STATUS when it changes.
         """
-        now = time.monotonic()
-        if not self.enabled or now < self._next:
-            return
-        self._next = now + TICK_SECONDS
-        ready = client.refreshed and not self._ready
-        stats = client.stats
-        status = {
-            "disconnected": "the server is away",
-            "refresh": "the refresh goes on",
-        }.get(stats.stage, f"follows {stats.entries} entries")
+        if self.is_due():
+            stats = client.stats
+            status = {
+                "disconnected": "the server is away",
+                "refresh": "the refresh goes on",
+            }.get(stats.stage, f"follows {stats.entries} entries")
+            self.report(status, ready=client.refreshed)
+
+    def is_due(self) -> bool:
+        """Return True if there is a service manager, and it was not told a second ago."""
+        return self.enabled and time.monotonic() >= self._next
+
+    def report(self, status: str, *, ready: bool) -> None:
+        """Send WATCHDOG, STATUS if it is another one, and READY when *ready* is first True."""
+        self._next = time.monotonic() + TICK_SECONDS
         lines = ["WATCHDOG=1"]
-        if ready:
-            self._ready = True
+        if ready and not self.ready:
+            self.ready = True
             lines.append("READY=1")
         if status != self._status:
             self._status = status

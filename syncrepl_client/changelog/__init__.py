@@ -11,9 +11,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .log import Entry, Event, Log
     from .policy import Changelog, Keep
-    from .sinks import Parked, Sinks, SinkState
+    from .sinks import Parked, Sinks, SinkState, SnapshotState
 
-__all__ = ["Changelog", "Entry", "Event", "Keep", "Log", "Parked", "SinkState", "Sinks"]
+__all__ = [
+    "Changelog",
+    "Entry",
+    "Event",
+    "Keep",
+    "Log",
+    "Parked",
+    "SinkState",
+    "Sinks",
+    "SnapshotState",
+]
 
 _WHERE = {
     "Changelog": "policy",
@@ -24,6 +34,7 @@ _WHERE = {
     "Parked": "sinks",
     "SinkState": "sinks",
     "Sinks": "sinks",
+    "SnapshotState": "sinks",
 }
 """What keeps a log does not read it: what few programs need is imported when it is asked for."""
 

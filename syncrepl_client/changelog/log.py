@@ -38,6 +38,8 @@ class Event(NamedTuple):
             the values were left out.
         csn: the entryCSN of the entry, or else its modifyTimestamp; None if the search does not
             ask for them.
+        snapshot: identifies the snapshot that the event is a part of; None for an event of the log.
+            The change is then an ADD, or a REFERENCE, and *seq* is that of the last event before.
     """
 
     seq: int
@@ -46,6 +48,14 @@ class Event(NamedTuple):
     change: Optional[Change]
     differences: tuple[AttributeChange, ...]
     csn: Optional[str]
+    snapshot: Optional[bytes] = None
+
+    @property
+    def kind(self) -> str:
+        """The value of the change's kind; ``snapshot`` if it is no change."""
+        if self.change is None or self.snapshot is not None:
+            return SNAPSHOT
+        return self.change.kind.value
 
 
 class Entry(NamedTuple):
@@ -224,6 +234,16 @@ class Log:
             uuid = of.bytes if isinstance(of, UUID) else states.holder(_key(of), position)
             state = None if uuid is None else states.at(uuid, position)
         return None if state is None or uuid is None else _entry(uuid, state)
+
+    def entry(self, uuid: UUID, seq: int) -> Optional[Entry]:
+        """Return an entry as it was after event *seq*, which the log has; None if there was none.
+
+        Raises:
+            StoreError: the store can't be read, or is damaged.
+        """
+        with self._tables.snapshot():
+            state = self._states().at(uuid.bytes, seq)
+        return None if state is None else _entry(uuid.bytes, state)
 
     def entries_at(self, time: datetime) -> Iterator[Entry]:
         """Iterate over all entries as they were at *time*, parents before children.

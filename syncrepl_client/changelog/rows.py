@@ -83,7 +83,7 @@ def row_of(uuid: bytes, change: Change, exclude: frozenset[str], random: bytes) 
         place = place_of(dn.key(old_dn))
     return Row(
         0, random, told.timestamp() if told is not None else 0.0, kind._value_, phase._name_, uuid,
-        old_dn, new_dn, place, _csn(new) if new else None, encode(old, new, exclude),
+        old_dn, new_dn, place, csn_of(new) if new else None, encode(old, new, exclude),
     )  # fmt: skip
 
 
@@ -178,7 +178,8 @@ def is_excluded(name: str, exclude: frozenset[str]) -> bool:
     return descriptions.base(name) in exclude
 
 
-def _csn(attrs: Attributes) -> Optional[str]:
+def csn_of(attrs: Attributes) -> Optional[str]:
+    """Return the entryCSN in *attrs*, or else the modifyTimestamp; None if there is neither."""
     name = _csn_name(tuple(attrs))
     values = attrs[name] if name is not None else []
     return values[0].decode(errors="replace") if values else None

@@ -22,15 +22,16 @@ class Mark(NamedTuple):
 
 
 class SinkRow(NamedTuple):
-    """A sink: the sequence number of the last change that it got, and when that was stored."""
+    """A sink: the last change that it got, when that was stored, and how many it has lost."""
 
     name: str
     position: int
     moved: float
+    lost: int
 
 
 class ParkedRow(NamedTuple):
-    """A parked change."""
+    """A parked change, or a parked entry of a snapshot, whose identifier is *snapshot*."""
 
     sink: str
     seq: int
@@ -38,6 +39,16 @@ class ParkedRow(NamedTuple):
     time: float
     reason: str
     released: bool
+    snapshot: bytes
+
+
+class SnapshotRow(NamedTuple):
+    """A snapshot that a sink is to get: the last entry that it got, and how many it got."""
+
+    sink: str
+    id: bytes
+    cursor: bytes
+    sent: int
 
 
 class Tables(ABC):
@@ -137,7 +148,7 @@ class Tables(ABC):
 
     @abstractmethod
     def remove_sink(self, name: str) -> None:
-        """Remove a sink and its parked changes."""
+        """Remove a sink, its parked changes, and its snapshot."""
 
     @abstractmethod
     def parked(self) -> list[ParkedRow]:
@@ -150,6 +161,18 @@ class Tables(ABC):
     @abstractmethod
     def remove_parked(self, parked: Iterable[ParkedRow]) -> None:
         """Remove parked changes."""
+
+    @abstractmethod
+    def requested(self) -> list[SnapshotRow]:
+        """Return the snapshots that were requested and are not complete, ordered by sink."""
+
+    @abstractmethod
+    def put_requested(self, snapshot: SnapshotRow) -> None:
+        """Insert or replace the snapshot of a sink."""
+
+    @abstractmethod
+    def remove_requested(self, sink: str) -> None:
+        """Remove the snapshot of a sink, if there is one."""
 
 
 def settings_of(tables: Tables) -> Changelog:

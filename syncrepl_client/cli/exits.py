@@ -26,7 +26,8 @@ class Exit(IntEnum):
     REFUSED = 77
     """The server refuses this user or password: to try again may lock the account."""
     CONFIG = 78
-    """What is to be followed can't be: no such base, another search in the store, no syncprov."""
+    """What is to be followed can't be: no such base, another search in the store, no syncprov; or
+    the file of ``run`` is wrong."""
     INTERRUPTED = 130
     """Interrupted by Ctrl-C before it was done."""
     BROKEN_PIPE = 141

@@ -16,6 +16,7 @@ COMMANDS = {
     "diff": "Write what differs between two states of an entry.",
     "undo": "Write LDIF that undoes what was changed.",
     "relay": "Pass the changes of a state on to another system.",
+    "run": "Follow several directories, as a file says.",
     "sinks": "Show the systems that get the changes, and what they refused.",
     "verify": "Compare a state with the directory, entry by entry.",
     "reconcile": "Make the program's next start compare everything.",

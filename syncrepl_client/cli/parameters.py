@@ -5,12 +5,16 @@ import math
 import re
 import warnings
 from datetime import datetime, timedelta
-from typing import Any, Callable, Optional, Union
+from importlib import import_module
+from typing import Any, Callable, Optional, TypeVar, Union
 
 import click
 
+T = TypeVar("T")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 Callback = Callable[[click.Context, click.Parameter, Optional[str]], Any]
+
+_REFERENCE = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 
 
 def read_by(function: Callable[[str], Any]) -> Callback:
@@ -95,6 +99,25 @@ def max_deletes(text: str) -> Union[int, float, None]:
     if found and int(found[1]) <= 100:
         return int(found[1]) / 100
     raise click.BadParameter(f"{text!r} is no number of entries: write 50, 10% or none.")
+
+
+def reference(text: str) -> Any:
+    """Return what ``MODULE:NAME`` names."""
+    found = _REFERENCE.fullmatch(text)
+    if found is None:
+        raise ValueError("this is MODULE:NAME, of a module that Python finds")
+    try:
+        return getattr(import_module(found[1]), found[2])
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{text}: {error}") from error
+
+
+def calling(name: str, function: Callable[[], T]) -> T:
+    """Return what a *function* of the user's returns; *name* is in the error."""
+    try:
+        return function()
+    except Exception as error:
+        raise ValueError(f"{name}: {str(error) or type(error).__name__}") from error
 
 
 def address(text: str) -> tuple[str, int]:

@@ -35,3 +35,7 @@ class Stats:
     callback_errors: int
     last_message: Optional[float]
     lag: Optional[float]
+
+
+CONNECTING = Stats("connecting", 0, dict.fromkeys(ChangeKind, 0), 0, 0, 0, None, None)
+"""The statistics before there is a client."""

@@ -17,7 +17,8 @@ def to_json(event: Event, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
     """Return *event* as an object for ``json.dumps``.
 
     It has the members of the change, as :func:`.jsonlines.to_json` has them, and ``seq``, ``id``
-    (in hexadecimal) and ``csn``.  The event that starts the log has the kind ``snapshot``.
+    (in hexadecimal) and ``csn``.  An event of a snapshot has the kind ``snapshot`` and a member
+    ``snapshot``; the event that starts the log has the kind, and nothing of an entry.
 
     Args:
         event: the event.
@@ -25,10 +26,12 @@ def to_json(event: Event, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
     """
     members: dict[str, Any] = {"seq": event.seq, "id": event.id.hex()}
     if event.change is None:
-        return {**members, "kind": "snapshot", "time": rfc3339(_when(event))}
+        return {**members, "kind": event.kind, "time": rfc3339(_when(event))}
     if event.csn is not None:
         members["csn"] = event.csn
     members.update(change_to_json(event.change, leave_out=leave_out))
+    if event.snapshot is not None:
+        members.update(kind=event.kind, snapshot=event.snapshot.hex())
     if "differences" in members:  # which the change has without those whose values were left out
         members["differences"] = json_differences(differences(event, leave_out))
     return members

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FINISHING_SECONDS = 1.0
+"""The longest delay once the relay is to finish: there is no time for more."""
 _PATIENCE = 5.0
 """Seconds to wait for the end of the client's transaction, before looking for a stop."""
 
@@ -48,6 +50,7 @@ class Relay:
         *,
         name: str,
         position: Optional[int] = None,
+        snapshot: bool = False,
         source: Optional[str] = None,
         leave_out: Collection[str] = (),
         batch: int = 100,
@@ -64,6 +67,7 @@ class Relay:
                 ``_`` and ``-``.  One relay at a time may use it.
             position: where a sink that the log does not know begins: the sequence number of the
                 change before its first one, 0 for all that are kept; None for those from now on.
+            snapshot: whether a sink that the log does not know first gets all entries.
             source: the source of the CloudEvents, a URI; None for the search base as an LDAP URL.
             leave_out: names, without options and in any case, of attributes that are not sent.
             batch: the maximum number of messages in a wave.
@@ -95,12 +99,13 @@ class Relay:
         self._data_path = data_path
         self._sink = sink
         self._begin = position
+        self._snapshot = snapshot
         self._source = None if source is None else cloudevents.check_source(source)
         self._leave_out = leave_out
         self._limits = {"batch": batch, "max_parked": max_parked}
         self._backoff = backoff
         self._interval = interval
-        self._stopping = False
+        self._stopping = self._finishing = False
         self._waker: Optional[Waker] = None
         self._thread: Optional[threading.Thread] = None
         self._error: Optional[BaseException] = None
@@ -117,8 +122,8 @@ class Relay:
             once: return also when the sink has all that it can get now.
 
         Raises:
-            UsageError: the store has no log of changes, or another relay uses this name, or the
-                sink was removed from the log.
+            UsageError: the store has no log of changes, or another relay uses this name.
+            SinkRemoved: the sink was removed from the log.
             StoreError: the store can't be used.
         """
         with self._opened() as (outbox, waker):
@@ -130,10 +135,21 @@ class Relay:
         Any thread and any signal handler may call it.  It is not undone: make another relay.
         """
         self._stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
         waker = self._waker
         if waker is not None:
             with suppress(OSError):  # it has just ended, and closed the waker
                 waker.wake()
+
+    def please_finish(self) -> None:
+        """Let the relay end when the sink has all that it can get; :meth:`please_stop` may follow.
+
+        Any thread and any signal handler may call it.  It is not undone.
+        """
+        self._finishing = True
+        self._wake()
 
     def __enter__(self) -> "Relay":
         """Start a thread; raise what :meth:`run` would raise at its beginning."""
@@ -201,7 +217,7 @@ class Relay:
             ) from None
 
     def _outbox(self, log: SharedLog) -> Outbox:
-        log.sinks.add(self.name, self._begin)
+        log.sinks.add(self.name, self._begin, snapshot=self._snapshot)
         return Outbox(log, self.name, **self._limits)
 
     # --- waves
@@ -216,7 +232,7 @@ class Relay:
         while not self._stopping:
             wave = self._patiently(outbox.wave)
             if not wave:
-                if once:
+                if once or self._finishing:
                     return
                 self._wait(waker, self._interval)
                 continue
@@ -268,6 +284,10 @@ class Relay:
         return delay
 
     def _wait(self, waker: Waker, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not self._stopping and time.monotonic() < deadline:
-            wait_for(deadline, waker.descriptor)
+        begun = time.monotonic()
+        while not self._stopping:
+            most = min(seconds, _FINISHING_SECONDS) if self._finishing else seconds
+            if time.monotonic() >= begun + most:
+                return
+            wait_for(begun + most, waker.descriptor)
+            waker.clear()

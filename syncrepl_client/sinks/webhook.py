@@ -4,43 +4,26 @@
 It requires the extra ``[webhook]`` (httpx).
 """
 
-import ipaddress
-import logging
-import math
-import ssl
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from functools import partial
-from http import HTTPStatus
-from typing import Optional, Union
+from typing import Optional
 
 import httpx
 
 from ..exceptions import ConfigurationError
-from ..network.credentials import PasswordFile, PasswordVariable
+from . import endpoint
 from .base import Answer, Message, Sink
 from .cloudevents import CONTENT_TYPE
+from .endpoint import Secret
+from .httpanswers import AWAY, NOT_REFUSED, retry_after
 from .signatures import keys_of, signature
 
-logger = logging.getLogger(__name__)
-
-_MOST_RETRY_AFTER = 3600.0
-"""The longest Retry-After, in seconds, that is honoured."""
 _LONGEST_ANSWER = 65536
 """How many octets of a response are read, for the connection to be used again."""
-_NOT_REFUSED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-_AWAY = (
-    *_NOT_REFUSED,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-)
-"""Answers that another message would get as well."""
 
 
 class Webhook(Sink):
@@ -53,7 +36,7 @@ class Webhook(Sink):
     def __init__(
         self,
         url: str,
-        secret: Union[PasswordFile, PasswordVariable],
+        secret: Secret,
         *,
         cacert: Optional[str] = None,
         timeout: float = 10.0,
@@ -74,17 +57,14 @@ class Webhook(Sink):
         Raises:
             ConfigurationError: an argument is not valid, or there is no secret.
         """
-        if not isinstance(secret, (PasswordFile, PasswordVariable)):
-            raise ConfigurationError("secret is a PasswordFile or a PasswordVariable")
-        if not 0 < timeout < math.inf:
-            raise ConfigurationError(f"timeout is a number of seconds above 0, not {timeout!r}")
-        if type(concurrency) is not int or concurrency < 1:
-            raise ConfigurationError(f"concurrency is an int above 0, not {concurrency!r}")
+        endpoint.check_secret("secret", secret)
+        endpoint.check_seconds("timeout", timeout)
+        endpoint.check_count("concurrency", concurrency)
         self._url = _parsed(url)
         self._secret = secret
         self._timeout = timeout
         self._concurrency = concurrency
-        self._tls = _context(cacert)
+        self._tls = True if cacert is None else endpoint.tls_context(cacert)
         self._resources = ExitStack()
         keys_of(secret())
 
@@ -93,12 +73,8 @@ class Webhook(Sink):
         return f"<Webhook at {self._url.scheme}://{self._url.netloc.decode('ascii')}>"
 
     def open(self) -> None:
-        if self._url.scheme == "http" and not _is_here(self._url.host):
-            logger.warning(
-                "%r is not encrypted: others may read, and change, what is sent",
-                self,
-                extra={"event": "risk"},
-            )
+        if self._url.scheme == "http" and not endpoint.is_loopback(self._url.host):
+            endpoint.warn_in_clear(self)
         self._pool = self._resources.enter_context(
             ThreadPoolExecutor(self._concurrency, thread_name_prefix="webhook")
         )
@@ -136,7 +112,7 @@ class Webhook(Sink):
         except httpx.HTTPError as error:
             away.set()
             return Answer.failed(str(error) or type(error).__name__)
-        if response.status_code in _AWAY:
+        if response.status_code in AWAY:
             away.set()
         return _answer(response)
 
@@ -153,26 +129,11 @@ def _answer(response: httpx.Response) -> Answer:
     code = response.status_code
     if response.is_success:
         return Answer.accepted()
-    if response.is_client_error and code not in _NOT_REFUSED:
+    if response.is_client_error and code not in NOT_REFUSED:
         return Answer.refused(f"HTTP status {code}")
     return Answer.failed(
-        f"HTTP status {code}", _retry_after(response.headers.get("retry-after", ""))
+        f"HTTP status {code}", retry_after(response.headers.get("retry-after", ""))
     )
-
-
-def _retry_after(value: str) -> Optional[float]:
-    """Return the seconds in a Retry-After (RFC 9110, section 10.2.3); None if there are none."""
-    if value.isascii() and value.isdecimal():
-        seconds = float(value)
-    else:
-        try:
-            then = parsedate_to_datetime(value)
-        except (ValueError, TypeError):  # the latter before Python 3.10
-            return None
-        if then.tzinfo is None:
-            then = then.replace(tzinfo=timezone.utc)
-        seconds = (then - datetime.now(timezone.utc)).total_seconds()
-    return min(max(seconds, 0.0), _MOST_RETRY_AFTER)
 
 
 def _parsed(url: str) -> httpx.URL:
@@ -186,19 +147,3 @@ def _parsed(url: str) -> httpx.URL:
     if parsed.userinfo:
         raise ConfigurationError("the URL of the webhook has a user name or a password in it")
     return parsed
-
-
-def _context(cacert: Optional[str]) -> Union[ssl.SSLContext, bool]:
-    if cacert is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=cacert)
-    except (OSError, TypeError) as error:
-        raise ConfigurationError(f"the certificates in {cacert!r} can't be used: {error}") from None
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

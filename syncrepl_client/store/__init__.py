@@ -10,6 +10,7 @@ from .base import Origin, Store
 from .location import DataPath, PostgreSQL, database_of, describe, file_name, prefix
 
 if TYPE_CHECKING:
+    from ..changelog.sinks import SinkState
     from .memory import MemoryStore
     from .postgresql.store import PostgreSQLStore
     from .reading import SharedLog, StoreReader
@@ -43,6 +44,7 @@ __all__ = [
     "open_store",
     "prefix",
     "read_store",
+    "sinks_of",
     "store_exists",
 ]
 
@@ -101,6 +103,18 @@ def read_store(data_path: DataPath) -> "StoreReader":
     else:
         reader = _load("SQLiteReader", ".sqlite.reading")(_looked_for(data_path))
     return reader
+
+
+def sinks_of(data_path: DataPath) -> "list[SinkState]":
+    """Return the sinks of the store at *data_path*; none if there is no store, or no log.
+
+    Raises:
+        StoreError: the store can't be read.
+    """
+    if not store_exists(data_path):
+        return []
+    with read_store(data_path) as reader:
+        return reader.sinks
 
 
 def open_changelog(data_path: DataPath, *, patience: float = 60.0) -> "SharedLog":

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Callable, Optional, Protocol, TypeVar, Union
 
 from ..changelog.rows import Row, size_of
-from ..changelog.tables import Mark, ParkedRow, SinkRow, Tables
+from ..changelog.tables import Mark, ParkedRow, SinkRow, SnapshotRow, Tables
 from ..exceptions import StoreInvalid
 from .scratch import sort_pairs
 
@@ -42,6 +42,7 @@ class Database(Protocol):
 
 
 _ROW = ", ".join(Row._fields)
+_PARKED = ", ".join(ParkedRow._fields)
 _MANY = 1000
 """The maximum number of rows to write at once."""
 
@@ -230,43 +231,62 @@ class LogTables(Tables):
     # --- sinks
 
     def sinks(self) -> list[SinkRow]:
-        sql = f"SELECT name, position, moved FROM {self._in}syncrepl_sink ORDER BY name"
+        sql = f"SELECT name, position, moved, lost FROM {self._in}syncrepl_sink ORDER BY name"
         return self._any.fetch(sql, (), _sink_row)
 
     def put_sink(self, sink: SinkRow) -> None:
         sql = (
-            f"INSERT INTO {self._in}syncrepl_sink (name, position, moved) VALUES (?, ?, ?) ON "
-            "CONFLICT (name) DO UPDATE SET position = excluded.position, moved = excluded.moved"
+            f"INSERT INTO {self._in}syncrepl_sink (name, position, moved, lost) "
+            "VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET position = excluded.position, "
+            "moved = excluded.moved, lost = excluded.lost"
         )
         self._any.execute(sql, sink)
 
     def remove_sink(self, name: str) -> None:
+        self.remove_requested(name)
         self._any.execute(f"DELETE FROM {self._in}syncrepl_parked WHERE sink = ?", (name,))
         self._any.execute(f"DELETE FROM {self._in}syncrepl_sink WHERE name = ?", (name,))
 
     def parked(self) -> list[ParkedRow]:
-        columns = "sink, seq, uuid, time, reason, released"
-        sql = f"SELECT {columns} FROM {self._in}syncrepl_parked ORDER BY 1, 2"
-        return self._any.fetch(sql, (), self._parked_row)
+        source = f"{self._in}syncrepl_parked ORDER BY sink, seq, snapshot, uuid"
+        return self._any.fetch(f"SELECT {_PARKED} FROM {source}", (), self._parked_row)
 
     def _parked_row(self, row: tuple[Any, ...]) -> ParkedRow:
-        *start, reason, released = row
-        cells = (*start, self._text(reason), released)
-        parked = ParkedRow(*_checked(cells, (_TEXT, _INT, _BYTES, _FLOAT, _TEXT, _INT)))
+        *start, reason, released, snapshot = row
+        cells = (*start, self._text(reason), released, snapshot)
+        parked = ParkedRow(*_checked(cells, (_TEXT, _INT, _BYTES, _FLOAT, _TEXT, _INT, _BYTES)))
         return parked._replace(released=bool(parked.released))
 
     def put_parked(self, parked: Iterable[ParkedRow]) -> None:
         sql = (
-            f"INSERT INTO {self._in}syncrepl_parked (sink, seq, uuid, time, reason, released) "
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (sink, seq) DO UPDATE SET uuid = excluded.uuid, "
+            f"INSERT INTO {self._in}syncrepl_parked ({_PARKED}) VALUES (?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (sink, seq, snapshot, uuid) DO UPDATE SET "
             "time = excluded.time, reason = excluded.reason, released = excluded.released"
         )
-        cells = ((*row[:4], self._cell(row.reason), int(row.released)) for row in parked)
+        cells = (
+            (*row[:4], self._cell(row.reason), int(row.released), row.snapshot) for row in parked
+        )
         self._any.many(sql, cells)
 
     def remove_parked(self, parked: Iterable[ParkedRow]) -> None:
-        sql = f"DELETE FROM {self._in}syncrepl_parked WHERE sink = ? AND seq = ?"
-        self._any.many(sql, ((row.sink, row.seq) for row in parked))
+        where = "sink = ? AND seq = ? AND snapshot = ? AND uuid = ?"
+        sql = f"DELETE FROM {self._in}syncrepl_parked WHERE {where}"
+        self._any.many(sql, ((row.sink, row.seq, row.snapshot, row.uuid) for row in parked))
+
+    def requested(self) -> list[SnapshotRow]:
+        sql = f"SELECT sink, id, cursor, sent FROM {self._in}syncrepl_snapshot ORDER BY sink"
+        return self._any.fetch(sql, (), _snapshot_row)
+
+    def put_requested(self, snapshot: SnapshotRow) -> None:
+        sql = (
+            f"INSERT INTO {self._in}syncrepl_snapshot (sink, id, cursor, sent) "
+            "VALUES (?, ?, ?, ?) ON CONFLICT (sink) DO UPDATE SET id = excluded.id, "
+            "cursor = excluded.cursor, sent = excluded.sent"
+        )
+        self._any.execute(sql, snapshot)
+
+    def remove_requested(self, sink: str) -> None:
+        self._any.execute(f"DELETE FROM {self._in}syncrepl_snapshot WHERE sink = ?", (sink,))
 
 
 # --- cells: SQLite lets any type into any column
@@ -300,4 +320,8 @@ def _leaving(row: tuple[Any, ...]) -> tuple[int, bytes]:
 
 
 def _sink_row(row: tuple[Any, ...]) -> SinkRow:
-    return SinkRow(*_checked(row, (_TEXT, _INT, _FLOAT)))
+    return SinkRow(*_checked(row, (_TEXT, _INT, _FLOAT, _INT)))
+
+
+def _snapshot_row(row: tuple[Any, ...]) -> SnapshotRow:
+    return SnapshotRow(*_checked(row, (_TEXT, _BYTES, _BYTES, _INT)))

@@ -4,9 +4,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Callable, Optional, TypeVar
+from typing import Callable, Optional, Protocol, TypeVar
 
-from ..changelog.log import Log
+from ..changelog import snapshots
+from ..changelog.log import Event, Log
+from ..changelog.sinks import SinkState
+from ..changelog.snapshots import Page, Records
 from ..changelog.states import Entries
 from ..changelog.tables import Tables
 from ..entries.attributes import Attributes
@@ -73,6 +76,16 @@ class StoreReader(ABC):
             UsageError: the store has none.
         """
 
+    @property
+    def sinks(self) -> list[SinkState]:
+        """The sinks of the log of changes; none if there is no log."""
+        return list(self.changelog.sinks) if self.has_log else []
+
+    @property
+    @abstractmethod
+    def has_log(self) -> bool:
+        """Whether the store has a log of changes."""
+
     @abstractmethod
     def copy(self, path: str) -> None:
         """Copy it to a new file at *path*, an SQLite store.
@@ -97,15 +110,44 @@ class StoreReader(ABC):
         self.close()
 
 
+class Committed(Entries, Records, Protocol):
+    """The committed entries of a store, as a log and its snapshots read them."""
+
+
 class SharedLog(Log, ABC):
     """The log of changes of a store that may be open elsewhere; a context manager.
 
     It shows committed changes.  One thread at a time may use it.
     """
 
-    def __init__(self, tables: Tables, entries: Entries) -> None:
+    def __init__(self, tables: Tables, entries: Committed) -> None:
         """Initialize from the tables and the entries of a store."""
         super().__init__(tables, entries)
+        self._committed = entries
+
+    def snapshot_page(self, snapshot: bytes, cursor: bytes, seq: int, limit: int) -> Page:
+        """Return a part of a snapshot: the entries after *cursor*, as they were after event *seq*.
+
+        Args:
+            snapshot: the identifier of the snapshot.
+            cursor: the UUID of the last entry of the part before; empty at the beginning.
+            seq: the sequence number.
+            limit: the maximum number of entries.
+
+        Raises:
+            StoreError: the store can't be read, or is damaged.
+        """
+        with self._tables.snapshot():
+            return snapshots.read(self._states(), self._committed, snapshot, cursor, seq, limit)
+
+    def snapshot_event(self, snapshot: bytes, uuid: bytes, seq: int) -> Optional[Event]:
+        """Return the event of one entry in a snapshot; None if there was none after event *seq*.
+
+        Raises:
+            StoreError: the store can't be read, or is damaged.
+        """
+        with self._tables.snapshot():
+            return snapshots.event_of(self._states(), snapshot, uuid, seq)
 
     @abstractmethod
     def lock(self, name: str) -> Callable[[], None]:

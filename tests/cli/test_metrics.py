@@ -11,8 +11,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from syncrepl_client import ChangeKind
-from syncrepl_client.cli.output.metrics import StatsCollector
+from syncrepl_client.changelog import SinkState
+from syncrepl_client.cli.output.metrics import Figures, StatsCollector
 from syncrepl_client.engine.stats import Stats
+from syncrepl_client.store import open_changelog
 from tests.cli.commands import run, run_python, running
 from tests.cli.conftest import PEOPLE
 from tests.cli.test_watch import change_all, url
@@ -100,8 +102,38 @@ def test_the_extra_is_named_where_it_is_missing(server: Slapd) -> None:
 @pytest.mark.parametrize("stage", ["refresh", "a stage of its own"])
 def test_plain_numbers_from_anywhere(stage: str) -> None:
     stats = Stats(stage, 3, {ChangeKind.ADD: 2}, 1, 0, 0, None, lag=1.5)
-    families = {each.name: each for each in StatsCollector(lambda: stats).collect()}
+    families = {each.name: each for each in StatsCollector(lambda: [Figures(stats)]).collect()}
     stages = {each.labels["stage"]: each.value for each in families["syncrepl_stage"].samples}
     assert [name for name, value in stages.items() if value] == [stage]
     assert families["syncrepl_lag_seconds"].samples[0].value == 1.5
     assert "syncrepl_last_message_timestamp_seconds" not in families
+
+
+def test_the_sinks_of_the_state(server: Slapd, tmp_path: Path) -> None:
+    state, port = f"{tmp_path}/state-", free_port()
+    arguments = ("--data", state, "--log", "1d", "--metrics", str(port), "--brief", url(server))
+    with running(tmp_path, "watch", *arguments) as command:
+        command.wait_for("in step")
+        assert not [name for name in read(port) if name.startswith("syncrepl_sink")]
+        with open_changelog(state) as log:
+            log.sinks.add("crm", 0, snapshot=True)
+            log.sinks.park("crm", 1, b"u" * 16, "no")
+        numbers = read(port)
+        assert numbers["syncrepl_sink_behind_changes.crm"] == 1
+        assert numbers["syncrepl_sink_lag_seconds.crm"] > 0
+        assert numbers["syncrepl_sink_parked_changes.crm"] == 1
+        assert numbers["syncrepl_sink_lost_changes.crm"] == 0
+        assert numbers["syncrepl_sink_snapshot_entries.crm"] == 0
+        assert command.stop() == 0
+
+
+def test_several_clients_are_told_apart() -> None:
+    stats = Stats("persist", 3, {ChangeKind.ADD: 2}, 1, 0, 0, None, lag=1.5)
+    sink = SinkState("crm", 1, 0.0, 2, 3.0, 0, 1, None)
+    figures = [Figures(stats, [sink], "one"), Figures(stats, [], "two")]
+    families = {each.name: each for each in StatsCollector(lambda: figures).collect()}
+    assert [each.labels for each in families["syncrepl_entries"].samples] == [
+        {"stream": "one"}, {"stream": "two"},
+    ]  # fmt: skip
+    (lost,) = families["syncrepl_sink_lost_changes"].samples
+    assert (lost.labels, lost.value) == ({"stream": "one", "sink": "crm"}, 1.0)

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from syncrepl_client.cli.commands.relay import VARIABLE
+from syncrepl_client.cli.commands.relay import SINK_VARIABLE, VARIABLE
 from syncrepl_client.testing import Feed
 from tests.cli.commands import Done, run, running
-from tests.servers.missing import needs_httpx
+from tests.conftest import missing_servers_skip
+from tests.servers.missing import needs_all, needs_httpx
 from tests.servers.receiver import SECRET, Receiver
+from tests.servers.redis import Redis
 from tests.unit.sinks.sinks import change, dn, logging_feed
 
 OWN = """\
@@ -133,7 +135,7 @@ def test_a_stop_while_the_server_is_away(feed: Feed, state: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(("sink", "message"), [
-    ("nowhere", "neither an https URL"), ("ftp://h/", "neither an https URL"),
+    ("nowhere", "neither a URL of a sink"), ("ftp://h/", "(https, http, redis"),
     ("own:Missing", "Missing"), ("missing:Printer", "missing"), ("own:Other", "no syncrepl_client"),
     ("own:broken", "broken"),
 ])  # fmt: skip
@@ -149,9 +151,10 @@ def test_what_is_no_sink(feed: Feed, state: Path, own: str, sink: str, message: 
     (["--sink", "https://h/"], {}, VARIABLE),
     (["--sink", "https://h/"], {VARIABLE: "hunter2"}, "whsec_"),
     (["--sink", "https://u:hunter2@h/"], {VARIABLE: SECRET}, "password"),
-    (["--sink", "own:Printer", "--secret-file", "FILE"], {}, "webhooks"),
+    (["--sink", "own:Printer", "--secret-file", "FILE"], {}, "with a URL"),
     (["--sink", "https://h/", "--cacert", "FILE"], {VARIABLE: SECRET}, "certificates"),
     (["--sink", "https://h/", "--name", "a b"], {VARIABLE: SECRET}, "name is"),
+    (["--sink", "scim+https://h/"], {}, SINK_VARIABLE),
 ])  # fmt: skip
 def test_wrong_usage(
     feed: Feed, state: Path, arguments: list[str], env: dict[str, str], message: str
@@ -164,6 +167,23 @@ def test_wrong_usage(
     assert message in done.err
     assert "hunter2" not in done.err
     assert list(feed.store.changelog.sinks) == []
+
+
+@needs_all("redis")
+def test_a_redis_stream_with_a_password(feed: Feed, state: Path) -> None:
+    with missing_servers_skip():
+        server = Redis(["requirepass hunter2"])
+    url = f"{server.url}/0?stream=people"
+    base = ["relay", "-d", str(state), "--name", "mine", "--from-start", "--once", "--sink"]
+    with server:
+        done = run(*base, url, env={SINK_VARIABLE: "hunter2"})
+        assert (done.code, done.out, done.err) == (0, "", "")
+        assert server.command("XLEN", "people", password="hunter2") == 4
+    assert feed.store.changelog.sinks["mine"].behind == 0
+    named = url.replace("//", "//relay@")
+    assert SINK_VARIABLE in run(*base, named).err
+    done = run(*base, f"{url}&maxlen=x", env={SINK_VARIABLE: "hunter2"})
+    assert (done.code, "maxlen is a number" in done.err) == (2, True)
 
 
 def test_no_state_and_no_log(state: Path, own: str) -> None:
@@ -228,13 +248,14 @@ def test_json(parked: Feed, state: Path) -> None:
     assert sink.pop("moved")
     assert sink == {
         "kind": "sink", "name": "mine", "position": 9, "behind": 0, "age": None, "parked": 4,
-        "lost": 0,
+        "lost": 0, "snapshot": None,
     }  # fmt: skip
     assert [row["seq"] for row in rows] == [6, 7, 8, 9]
     assert rows[0].pop("time")
     assert rows[0] == {
         "kind": "parked", "dn": dn("a"), "sink": "mine", "seq": 6, "released": False,
         "uuid": "00000000-0000-0000-0000-000000000001", "reason": "no poison",
+        "snapshot": None,
     }  # fmt: skip
 
 
@@ -256,6 +277,45 @@ def test_release_and_drop(parked: Feed, state: Path, own: str) -> None:
     assert sinks(state).code == 0
 
 
+def test_snapshot(feed: Feed, state: Path, own: str) -> None:
+    assert sent(relay(state, own, "own:Printer", "--snapshot")) == [5, 5, 5, 5]
+    change(feed, "a:poison", "b:1")
+    assert sent(relay(state, own)) == [7]
+    done = sinks(state, "mine", "--snapshot")
+    assert re.match(r"Requested the snapshot [0-9a-f]{32}: the relay sends ", done.out)
+    assert "snapshot under way (no entries sent)" in sinks(state).out
+    (shown,) = map(json.loads, sinks(state, "--format", "json").out.splitlines())
+    assert shown["snapshot"]["sent"] == 0
+    assert shown["snapshot"]["id"] in done.out
+    done = relay(state, own)
+    assert sent(done) == [7, 7, 7]
+    bodies = [json.loads(line.partition(" ")[2]) for line in done.out.splitlines()]
+    assert {body["data"]["snapshot"] for body in bodies} == {shown["snapshot"]["id"]}
+    shown = sinks(state, "mine").out.split("\n")
+    assert shown[0] == "mine  up to date, 2 changes parked, position 7"
+    assert [line.split()[-3:] for line in shown[3:4]] == [["waits", "for", "6"]]
+    assert "snapshot; waits for 6" in shown[3]
+    assert shown[4].split() == [dn("a")]
+    assert sinks(state, "mine", "--drop", "--change", "7").out == "Dropped no changes.\n"
+    assert sinks(state, "mine", "--snapshot").code == 0
+    assert sinks(state, "mine", "--cancel-snapshot").out == "Cancelled the snapshot.\n"
+    assert sinks(state, "mine", "--cancel-snapshot").out.startswith("There was no snapshot")
+
+
+def test_acknowledge(feed: Feed, state: Path) -> None:
+    feed.store.changelog.sinks.add("mine", 1)
+    feed.store.connection.execute("DELETE FROM syncrepl_log WHERE seq <= 3")
+    feed.commit()
+    assert "2 changes lost" in sinks(state).out
+    feed.store.changelog.sinks.move("mine", 5, lost=2)
+    feed.commit()
+    done = sinks(state)
+    assert done.code == 1
+    assert done.out == "mine  up to date, no changes parked, 2 changes lost, position 5\n"
+    assert sinks(state, "mine", "--acknowledge").out == "Acknowledged that 2 changes were lost.\n"
+    assert sinks(state).code == 0
+
+
 def test_remove(parked: Feed, state: Path) -> None:
     assert sinks(state, "mine", "--remove").out == "Removed the sink mine.\n"
     assert list(parked.store.changelog.sinks) == []
@@ -266,7 +326,8 @@ def test_remove(parked: Feed, state: Path) -> None:
     ["--release"], ["--drop"], ["--remove"], ["mine", "--entry", "cn=a,dc=feed"],
     ["mine", "--change", "6"], ["mine", "--release", "--change", "6"],
     ["mine", "--remove", "--entry", "cn=a,dc=feed"], ["mine", "--remove", "--change", "6"],
-    ["mine", "--drop", "--entry", "nonsense"], ["nobody", "--drop"],
+    ["mine", "--drop", "--entry", "nonsense"], ["nobody", "--drop"], ["--snapshot"],
+    ["nobody", "--snapshot"], ["mine", "--snapshot", "--entry", "cn=a,dc=feed"],
 ])  # fmt: skip
 def test_wrong_usage_of_sinks(parked: Feed, state: Path, arguments: list[str]) -> None:
     assert sinks(state, *arguments).code == 2

@@ -14,6 +14,7 @@ import pytest
 from syncrepl_client.cli.exits import Exit
 from syncrepl_client.cli.output.nagios import State, Thresholds, judge, line, span
 from syncrepl_client.engine.lag import Lag
+from syncrepl_client.store import open_changelog
 from tests.cli.commands import Done, run, running
 from tests.cli.conftest import PEOPLE
 from tests.cli.states import everything, fill, fingerprint, spoil
@@ -67,6 +68,38 @@ def test_a_program_at_work_may_catch_up(server: Slapd, tmp_path: Path) -> None:
         assert (done.code, done.err) == (0, "")
         assert "in use         yes" in done.out
         assert watch.stop() == 0
+
+
+def test_sinks(server: Slapd, tmp_path: Path) -> None:
+    done = run("watch", "--once", "--log", "1d", "--brief", "-d", str(tmp_path), everything(server))
+    assert done.code == 0
+    plugin = ("--nagios", "--idle-ok")
+    with open_changelog(tmp_path) as log:
+        log.sinks.add("crm")
+        done = status(tmp_path)
+        assert done.code == 0
+        assert "\nsink crm       up to date, no changes parked, position 1\n" in done.out
+        done = status(tmp_path, *plugin)
+        assert done.code == 0
+        assert "crm_lag=0s;60;600;0 crm_parked=0;0;100;0 crm_lost=0;;;0" in done.out
+        log.sinks.add("old", 0)
+        log.sinks.park("crm", 1, b"u" * 16, "no")
+        assert status(tmp_path).code == 1
+        done = status(tmp_path, *plugin, "--sink-lag", "0", "3600")
+        assert done.code == 1
+        assert "SYNCREPL WARNING - the sink old is " in done.out
+        assert "the sink crm has parked 1 change; in step with" in done.out
+        assert status(tmp_path, *plugin, "--sink-parked", "1", "2").code == 0
+        done = status(tmp_path, *plugin, "--sink-lag", "0", "0", "--sink-parked", "0", "0")
+        assert done.code == 2
+        log.sinks.move("old", 1, lost=3)
+        done = status(tmp_path, *plugin)
+        assert done.code == 2
+        assert "CRITICAL - the sink old has lost 3 changes" in done.out
+        found = json.loads(status(tmp_path, "--format", "json").out)["sinks"]
+        assert [(sink["name"], sink["parked"], sink["lost"]) for sink in found] == [
+            ("crm", 1, 0), ("old", 0, 3)
+        ]  # fmt: skip
 
 
 def test_nagios(server: Slapd, tmp_path: Path) -> None:

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import json
-import socketserver
-import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
@@ -15,10 +13,12 @@ import ldap
 import pytest
 
 from tests.docs.conftest import PEOPLE, Directory, Program
-from tests.docs.snippets import recipe
+from tests.docs.snippets import Block, recipe
 from tests.patience import HANGS_SECONDS
 from tests.servers import DS389
+from tests.servers.missing import needs_all
 from tests.servers.people import SUFFIX, person, person_dn
+from tests.servers.redis import Redis
 
 Start = Callable[..., Program]
 Message = dict[str, Any]
@@ -29,45 +29,34 @@ def kill(start: Start, name: str, moment: str, number: int) -> None:
     start(recipe(name), "-m", "tests.docs.dying", moment, str(number), "--").wait_for_kill()
 
 
-class Broker(socketserver.ThreadingUnixStreamServer):
-    """Keeps lines, and says how many; refuses as often as it is told to."""
-
-    daemon_threads = False
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path, Receiver)
-        self.messages: list[Message] = []
-        self.refusals = 0
-        self.changed = threading.Condition()
-
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        with self.changed:
-            assert self.changed.wait_for(condition, timeout=HANGS_SECONDS), self.messages
-
-
-class Receiver(socketserver.StreamRequestHandler):
-    server: Broker
-
-    def handle(self) -> None:
-        lines = self.rfile.readlines()
-        with self.server.changed:
-            if self.server.refusals:
-                self.server.refusals -= 1
-                self.wfile.write(b"0\n")
-            else:
-                self.server.messages += map(json.loads, lines)
-                self.wfile.write(b"%d\n" % len(lines))
-            self.server.changed.notify_all()
+@pytest.fixture
+def broker(run_server: Callable[..., Any], workplace: Path) -> Redis:
+    server: Redis = run_server(Redis)
+    return server
 
 
 @pytest.fixture
-def broker(workplace: Path) -> Iterator[Broker]:
-    with Broker(str(workplace / "state" / "bus")) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def publisher(broker: Redis) -> Block:
+    """The recipe, with that bus."""
+    block = recipe("publish.py")
+    text = block.text.replace("redis://localhost:6379", broker.url)
+    assert text != block.text
+    return block._replace(text=text)
+
+
+def published(broker: Redis) -> list[Message]:
+    with broker.client() as client:
+        entries = [fields for _, fields in client.xrange("people")]
+    messages: list[Message] = [json.loads(fields[b"event"]) for fields in entries]
+    assert [each["id"].encode() for each in messages] == [fields[b"id"] for fields in entries]
+    return messages
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HANGS_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def mails(directory: Directory) -> dict[str, str]:
@@ -77,58 +66,46 @@ def mails(directory: Directory) -> dict[str, str]:
 
 
 def received(messages: list[Message]) -> dict[str, str]:
-    """What a receiver has that applies messages as they come, and leaves repetitions out."""
-    by_uuid: dict[str, Message] = {}
-    for message in messages:
-        last = by_uuid.get(message["uuid"])
-        if last is None or last["id"] != message["id"]:
-            by_uuid[message["uuid"]] = message
+    """What a receiver has that applies messages as they come."""
+    by_uuid = {message["partitionkey"]: message["data"] for message in messages}
     states = [each for each in by_uuid.values() if each["kind"] != "delete"]
     return {each["dn"]: each["attributes"]["mail"][0] for each in states}
 
 
-def test_every_change_is_published(directory: Directory, broker: Broker, start: Start) -> None:
-    running = start(recipe("publish.py"))
-    broker.wait_for(lambda: len(broker.messages) == PEOPLE)
-    assert {each["kind"] for each in broker.messages} == {"add"}
+@needs_all("redis")
+def test_every_change_is_published(
+    directory: Directory, broker: Redis, publisher: Block, start: Start
+) -> None:
+    running = start(publisher)
+    wait_until(lambda: len(published(broker)) == PEOPLE)
+    assert {each["data"]["kind"] for each in published(broker)} == {"add"}
+    broker.stop()
     dns = directory.change()
-    broker.wait_for(lambda: received(broker.messages) == mails(directory))
+    broker.start()
+    wait_until(lambda: received(published(broker)) == mails(directory))
     running.stop()
-    assert {each["dn"]: each["kind"] for each in broker.messages[PEOPLE:]}.items() >= {
+    messages = published(broker)
+    assert {each["data"]["dn"]: each["data"]["kind"] for each in messages[PEOPLE:]}.items() >= {
         (dns["added"], "add"),
         (dns["changed"], "modify"),
         (dns["deleted"], "delete"),
     }
-    assert max(Counter(each["id"] for each in broker.messages).values()) == 1
+    assert max(Counter(each["id"] for each in messages).values()) == 1
 
 
-def test_what_was_sent_and_not_committed_has_the_same_id(
-    directory: Directory, broker: Broker, start: Start
+@needs_all("redis")
+def test_what_was_not_committed_is_not_published_and_nothing_is_lost(
+    directory: Directory, broker: Redis, publisher: Block, start: Start
 ) -> None:
-    kill(start, "publish.py", "told", 4)
-    assert broker.messages == []
-    kill(start, "publish.py", "committing", 1)
-    first, broker.messages = broker.messages, []
-    kill(start, "publish.py", "committed", 1)
-    assert len(first) == PEOPLE
-    assert broker.messages == first
-    directory.change()
     for moment, number in INSTANTS:
-        kill(start, "publish.py", moment, number)
-    running = start(recipe("publish.py"))
-    directory.change()
-    broker.wait_for(lambda: received(broker.messages) == mails(directory))
+        start(publisher, "-m", "tests.docs.dying", moment, str(number), "--").wait_for_kill()
+        if moment != "committed":
+            assert published(broker) == []
+        directory.change()
+    running = start(publisher)
+    wait_until(lambda: received(published(broker)) == mails(directory))
     running.stop()
-
-
-def test_a_bus_that_refuses_gets_it_again(
-    directory: Directory, broker: Broker, start: Start
-) -> None:
-    broker.refusals = 2
-    running = start(recipe("publish.py"))
-    broker.wait_for(lambda: len(broker.messages) == PEOPLE)
-    assert running.stop().count("the bus has kept '0' of 60 messages") == 2
-    assert broker.refusals == 0
+    assert max(Counter(each["id"] for each in published(broker)).values()) == 1
 
 
 # --- the audit log

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from syncrepl_client.sinks.registry import SINKS
 from syncrepl_client.store import open_changelog
 from tests.docs.conftest import PEOPLE, Directory
 from tests.docs.snippets import DOCUMENTS, PYTHON, Fragments, blocks, python_lines
@@ -45,9 +46,11 @@ def test_fragments(
     if document == "stores.rst":
         request.getfixturevalue("directory_database")
     if document == "sinks.rst":
-        if may_miss("httpx"):
-            pytest.skip("httpx is not installed")
-        write_secret(Path("crm.secret"))
+        for package in {each for kind in SINKS.values() for each in kind.packages}:
+            if may_miss(package):
+                pytest.skip(f"{package} is not installed")
+        for name in ("crm", "relay"):
+            write_secret(Path(f"{name}.secret"))
     fragments = Fragments(document)
     for _ in ("first start", "next start"):
         fragments.run(directory.server, between=directory.change)

@@ -20,14 +20,19 @@ import pytest
 
 from syncrepl_client.cli.commands.watch import command as watch
 from syncrepl_client.cli.exits import Exit
+from tests.cli.commands import Done, run
 from tests.docs.conftest import PEOPLE, Directory, Program
-from tests.docs.snippets import ROOT, recipe
+from tests.docs.snippets import ROOT, blocks, recipe
 from tests.patience import HANGS_SECONDS
+from tests.servers.missing import needs_httpx
 from tests.servers.people import SUFFIX
+from tests.servers.receiver import SECRET, write_secret
 
 Start = Callable[..., Program]
 EXAMPLES = ROOT / "docs" / "examples"
 UNIT = EXAMPLES / "syncrepl-client.service"
+RUN_UNIT = EXAMPLES / "syncrepl-run.service"
+PAGE = ROOT / "docs" / "service.rst"
 
 
 @pytest.fixture
@@ -89,12 +94,13 @@ def test_the_service_gives_up_where_somebody_must_look(
     assert "Can't contact LDAP server" in start(recipe("service.py")).fail(1)
 
 
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", [UNIT, RUN_UNIT], ids=lambda path: str(path.name))
+def test_systemd_accepts_the_unit(path: Path, tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None and "CI" not in os.environ:
         pytest.skip("systemd-analyze is not installed (Debian package systemd)")
-    text = UNIT.read_text(encoding="utf-8")
-    unit = tmp_path / UNIT.name
+    text = path.read_text(encoding="utf-8")
+    unit = tmp_path / path.name
     program = "/opt/syncrepl-client/bin/syncrepl-client"
     assert text.count(f"ExecStart={program} ") == 1
     unit.write_text(text.replace(program, sys.executable), encoding="utf-8")
@@ -103,7 +109,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         """What it says of this unit: it looks at those of the system too."""
         command = [str(analyze), "verify", "--man=no", str(unit)]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        return [line for line in done.stdout.splitlines() if UNIT.stem in line]
+        return [line for line in done.stdout.splitlines() if path.stem in line]
 
     assert complaints() == []
     unit.write_text(unit.read_text().replace("Restart=always", "Restart=allways"))
@@ -127,6 +133,60 @@ def test_the_unit_runs_the_command() -> None:
     (codes,) = re.findall(r"^RestartPreventExitStatus=(.*)$", text, re.MULTILINE)
     final = {Exit.USAGE, Exit.DELETES, Exit.REFUSED, Exit.CONFIG}
     assert set(map(int, codes.split())) == {int(each) for each in final}
+
+
+def test_the_unit_of_run() -> None:
+    text = RUN_UNIT.read_text(encoding="utf-8")
+    commands = re.findall(r"^ExecStart(Pre)?=\S+/syncrepl-client (.*)$", text, re.MULTILINE)
+    assert [shlex.split(words) for _, words in commands] == [
+        ["run", "--check", "/etc/syncrepl-client/config.toml"],
+        ["run", "/etc/syncrepl-client/config.toml"],
+    ]
+    hardening = "# What it does not need.\n"
+    other = UNIT.read_text(encoding="utf-8")
+    assert text.partition(hardening)[2] == other.partition(hardening)[2] != ""
+    (codes,) = re.findall(r"^RestartPreventExitStatus=.*$", text, re.MULTILINE)
+    assert codes in other
+
+
+def configuration(place: Path) -> str:
+    """The file in docs/service.rst, with places that are there."""
+    (text,) = [block.text for block in blocks(PAGE) if block.name == "config.toml"]
+    for name in ("etc", "var"):
+        (place / name).mkdir(exist_ok=True)
+    write_secret(place / "etc" / "crm.secret")
+    write_secret(place / "etc" / "password")
+    text = text.replace("/etc/syncrepl-client", f"{place}/etc")
+    return text.replace("/var/lib/syncrepl-client", f"{place}/var")
+
+
+def check(place: Path, text: str) -> Done:
+    (place / "config.toml").write_text(text, encoding="utf-8")
+    env = {"CRM_SECRET": SECRET}
+    return run("run", "--check", "config.toml", cwd=place, env=env)
+
+
+@needs_httpx
+def test_the_configuration(tmp_path: Path) -> None:
+    text = configuration(tmp_path)
+    assert check(tmp_path, text) == (0, "", "")
+    wrong = text.replace("max_deletes", "max_delets").replace("secret_file", "secret")
+    shown = re.findall(r"^ +(config.toml:.*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert check(tmp_path, wrong).err.splitlines() == shown
+
+
+def test_every_key_is_told() -> None:
+    """Each key that the code reads is in the tables of docs/service.rst."""
+    page = PAGE.read_text(encoding="utf-8")
+    told = set(re.findall(r"``([a-z_]+)``", page))
+    service = ROOT / "syncrepl_client" / "cli" / "service"
+    names = {
+        name
+        for path in service.glob("*settings.py")
+        for name in re.findall(r'\b(?:table|service|log)\.get\("([a-z_]+)"', path.read_text())
+    }
+    assert len(names) > 25
+    assert names <= told
 
 
 def test_the_container_is_made_of_what_is_there() -> None:

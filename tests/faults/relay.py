@@ -48,6 +48,9 @@ class Relay:
     def _begin(self) -> None:
         """Hear that a client is there."""
 
+    def _said(self, data: bytes) -> None:
+        """Hear what the client says, before the server does."""
+
     def _heard(self, client: socket.socket, data: bytes) -> bool:
         """Hand on what the server said; return whether the connection is of use after that."""
         raise NotImplementedError
@@ -55,8 +58,8 @@ class Relay:
     def _run(self) -> None:
         while self._ear not in select.select([self._listener, self._ear], [], [])[0]:
             client, _ = self._listener.accept()
-            self._begin()
             with client, contextlib.suppress(OSError):
+                self._begin()
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 server = socket.create_connection((LOOPBACK, self._server_port))
                 with server:
@@ -71,6 +74,7 @@ class Relay:
                 if not data:
                     return
                 if source is client:
+                    self._said(data)
                     server.sendall(data)
                 elif not self._heard(client, data):
                     return

@@ -96,7 +96,8 @@ DOORS = {
     "waiting.waker": {"select", "socket"},
     "asynchronous": {"asyncio"},
     "service": {"socket"},
-    "sinks.webhook": {"ssl"},  # besides httpx
+    "sinks.endpoint": {"ssl"},
+    "sinks.nats": {"asyncio"},  # as the package of NATS wants it
 }
 TESTING = f"{PACKAGE}.testing"
 SERVERS = f"{TESTING}.process"

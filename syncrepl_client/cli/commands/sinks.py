@@ -2,7 +2,7 @@
 """``syncrepl-client sinks``: shows the sinks of a state, and deals with what they refused."""
 
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Optional
 from uuid import UUID
 
@@ -10,11 +10,11 @@ import click
 
 from ...changelog import Log, Parked, SinkState
 from ...entries import dn
-from ...formats.jsonlines import rfc3339
 from ...store import open_changelog, read_store
 from .. import options, past
 from ..exits import Exit
 from ..output import report
+from ..output import sinks as described
 from ..output.report import Report, counted
 
 _WIDTHS = 10, 21
@@ -27,6 +27,13 @@ _WIDTHS = 10, 21
               help="Have the relay send the parked changes again.")  # fmt: skip
 @click.option("--drop", "action", flag_value="drop",
               help="Give the parked changes up: the sink never gets them.")  # fmt: skip
+@click.option("--snapshot", "action", flag_value="snapshot",
+              help="Have the relay send all entries, each as it is then, beside the changes."
+              )  # fmt: skip
+@click.option("--cancel-snapshot", "action", flag_value="cancel-snapshot",
+              help="Have it send no more of them.")  # fmt: skip
+@click.option("--acknowledge", "action", flag_value="acknowledge",
+              help="Forget how many changes the sink has lost: that was mended.")  # fmt: skip
 @click.option("--remove", "action", flag_value="remove",
               help="Forget the sink, with its position and its parked changes.")  # fmt: skip
 @click.option("--entry", metavar="DN | UUID",
@@ -59,29 +66,47 @@ def command(
         return _show(data_path, name, form)
     if name is None:
         raise click.UsageError(f"--{action} needs the NAME of a sink.")
-    if (seq is not None and action != "drop") or (entry is not None and action == "remove"):
+    if (seq and action != "drop") or (entry and action not in ("release", "drop")):
         raise click.UsageError("--change goes with --drop, --entry with --release or --drop.")
     with open_changelog(data_path) as log:
         _sinks(log, name)
-        if action == "remove":
-            log.sinks.remove(name)
-            done = f"Removed the sink {name}."
-        else:
+        if action in ("release", "drop"):
             done = _release_or_drop(log, name, action, entry, seq)
+        else:
+            done = _act(log, name, action)
     Report().text(done)
     return Exit.DONE
+
+
+def _act(log: Log, name: str, action: str) -> str:
+    """Do what concerns the whole sink; return what was done."""
+    if action == "remove":
+        log.sinks.remove(name)
+        return f"Removed the sink {name}."
+    if action == "snapshot":
+        identifier = log.sinks.request_snapshot(name)
+        return f"Requested the snapshot {identifier.hex()}: the relay sends all entries."
+    if action == "cancel-snapshot":
+        found = log.sinks.cancel_snapshot(name)
+        return "Cancelled the snapshot." if found else "There was no snapshot to cancel."
+    return f"Acknowledged that {counted(log.sinks.acknowledge(name), 'change')} were lost."
 
 
 def _release_or_drop(
     log: Log, name: str, action: str, entry: Optional[str], seq: Optional[int]
 ) -> str:
-    uuids = {row.uuid for row in log.sinks.parked(name) if seq in (None, row.seq)}
+    change = None if seq is None else b""  # not the entry of a snapshot
+    uuids = {
+        row.uuid
+        for row in log.sinks.parked(name)
+        if seq in (None, row.seq) and change in (None, row.snapshot)
+    }
     if entry is not None:
         uuids &= _uuids(log, name, entry)
     if action == "release":
         number = sum(log.sinks.release(name, uuid=uuid) for uuid in uuids)
         return f"Released {counted(number, 'change')}: the relay sends them again."
-    number = sum(log.sinks.drop(name, uuid=uuid, seq=seq) for uuid in uuids)
+    number = sum(log.sinks.drop(name, uuid=uuid, seq=seq, snapshot=change) for uuid in uuids)
     return f"Dropped {counted(number, 'change')}."
 
 
@@ -99,6 +124,9 @@ def _uuids(log: Log, name: str, entry: str) -> set[bytes]:
 
 def _names(log: Log, parked: Parked) -> list[str]:
     """Return the DNs, new and old, in a parked change; none if it is lost."""
+    if parked.snapshot:
+        entry = log.entry(UUID(bytes=parked.uuid), parked.seq)
+        return [] if entry is None else [entry.dn]
     event = log.event(parked.seq)
     change = None if event is None else event.change
     names = () if change is None else (change.new_dn, change.old_dn)
@@ -124,14 +152,19 @@ def _show(data_path: str, name: Optional[str], form: str) -> int:
             _write_json(log, sinks, parked)
         else:
             _write_text(log, sinks, parked)
-    return Exit.FOUND if any(sink.parked or sink.lost for sink in sinks) else Exit.DONE
+    return Exit.DONE if all(map(described.is_well, sinks)) else Exit.FOUND
 
 
 def _write_json(log: Log, sinks: Iterable[SinkState], parked: Iterable[Parked]) -> None:
     for sink in sinks:
-        report.write_json({"kind": "sink", **sink._asdict(), "moved": _utc(sink.moved)})
+        report.write_json({"kind": "sink", **described.members(sink)})
     for row in parked:
-        members = {**row._asdict(), "uuid": str(UUID(bytes=row.uuid)), "time": _utc(row.time)}
+        members = {
+            **row._asdict(),
+            "uuid": str(UUID(bytes=row.uuid)),
+            "time": described.utc(row.time),
+            "snapshot": row.snapshot.hex() or None,
+        }
         names = _names(log, row)
         report.write_json({"kind": "parked", "dn": names[0] if names else None, **members})
 
@@ -143,27 +176,10 @@ def _write_text(log: Log, sinks: Iterable[SinkState], parked: Iterable[Parked]) 
         return
     table = Report(2 + max(len(sink.name) for sink in sinks))
     for sink in sinks:
-        style = "red" if sink.lost else "yellow" if sink.parked else "green"
-        table.row(sink.name, _state(sink), style=style)
+        table.row(sink.name, described.words(sink), style=described.style(sink))
     rows = Report(*_WIDTHS)
     for row in parked:
         when = datetime.fromtimestamp(row.time)
-        released = "released; " if row.released else ""
-        rows.row(f"{row.seq:>8}", f"{when:%Y-%m-%d %H:%M:%S}", f"{released}{row.reason}")
+        also = ("released; " if row.released else "") + ("snapshot; " if row.snapshot else "")
+        rows.row(f"{row.seq:>8}", f"{when:%Y-%m-%d %H:%M:%S}", f"{also}{row.reason}")
         rows.row("", "", (_names(log, row) or [str(UUID(bytes=row.uuid))])[0], wrap=False)
-
-
-def _state(sink: SinkState) -> str:
-    parts = ["up to date"]
-    if sink.behind:
-        parts = [f"{counted(sink.behind, 'change')} behind"]
-        if sink.age is not None:
-            parts.append(f"the first is {round(sink.age):,} s old")
-    parts.append(f"{counted(sink.parked, 'change')} parked")
-    if sink.lost:
-        parts.append(f"{counted(sink.lost, 'change')} lost")
-    return ", ".join([*parts, f"position {sink.position:,}"])
-
-
-def _utc(time: float) -> str:
-    return rfc3339(datetime.fromtimestamp(time, timezone.utc))

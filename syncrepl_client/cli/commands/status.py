@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Optional
 import click
 
 from ... import url
+from ...changelog import SinkState
 from ...engine import lag
 from ...engine.lag import Lag, Mark
 from ...protocol.guard import Tally
@@ -15,9 +16,10 @@ from ...store import Origin, read_store
 from ...waiting.waker import Waker
 from .. import options
 from ..exits import Exit
-from ..output import nagios
+from ..output import nagios, sinks
 from ..output.nagios import Thresholds
 from ..output.report import Report, write, write_json
+from ..output.sinks import Limits
 from ..target import Target
 
 PATIENCE = 3.0
@@ -31,6 +33,7 @@ class Stored(NamedTuple):
     entries: int
     changed: float
     in_use: bool
+    sinks: "list[SinkState]"
 
 
 def look(data_path: str) -> Stored:
@@ -40,7 +43,8 @@ def look(data_path: str) -> Stored:
         StoreError: there is none, or it can't be read.
     """
     with read_store(data_path) as reader:
-        return Stored(reader.path, reader.origin, len(reader), reader.changed, reader.in_use)
+        numbers = len(reader), reader.changed, reader.in_use
+        return Stored(reader.path, reader.origin, *numbers, reader.sinks)
 
 
 @click.command(cls=nagios.PluginCommand)
@@ -56,6 +60,12 @@ def look(data_path: str) -> Stored:
               "behind (389-ds: changes).")  # fmt: skip
 @click.option("-c", "critical", type=click.FloatRange(0), default=600, metavar="N",
               show_default=True, help="With --nagios: the same for CRITICAL.")  # fmt: skip
+@click.option("--sink-lag", type=(click.FloatRange(0), click.FloatRange(0)), default=(60, 600),
+              metavar="W C", show_default=True, help="With --nagios: WARNING and CRITICAL if a "
+              "sink has waited for a change for more seconds.")  # fmt: skip
+@click.option("--sink-parked", type=(click.IntRange(0), click.IntRange(0)), default=(0, 100),
+              metavar="W C", show_default=True, help="With --nagios: the same for parked changes. "
+              "Lost ones are CRITICAL.")  # fmt: skip
 @click.option("--idle-ok", is_flag=True, help="With --nagios: it is right that no program uses "
               "the state now.")  # fmt: skip
 @options.search(data_required=True, data_help=options.LOOK)
@@ -66,16 +76,18 @@ def command(
     nagios: bool,
     warning: float,
     critical: float,
+    sink_lag: "tuple[float, float]",
+    sink_parked: "tuple[int, int]",
     idle_ok: bool,
 ) -> int:
-    """Show how far a state is behind its server.
+    """Show how far a state is behind its server, and its sinks behind the state.
 
     Compares the cookie in the state with the server's state. The state may be in use;
     nothing is changed. Entries are not compared: verify does that. Without a URL the server
     in the state is asked.
 
     Exit code without --nagios: 0 if the state is in step, 1 if it is behind, ahead, or that
-    can't be told.
+    can't be told, and if a sink has parked or lost changes.
     """
     with read_store(target.data_path or "") as reader:
         followed = reader.origin.url
@@ -84,7 +96,8 @@ def command(
     found = _ask(target, patience)
     stored = look(target.data_path or "")
     if nagios:
-        return _as_plugin(found, stored, Thresholds(warning, critical), idle_ok)
+        limits = Limits(Thresholds(*sink_lag), Thresholds(*sink_parked))
+        return _as_plugin(found, stored, Thresholds(warning, critical), limits, idle_ok)
     if form == "json":
         write_json(_members(found, stored))
     else:
@@ -94,7 +107,7 @@ def command(
 
 def _is_well(found: Lag, stored: Stored) -> bool:
     wrong = found.ahead or found.lacks or found.misconfigured or _refused(stored)
-    return bool(found.in_step) and not wrong
+    return bool(found.in_step) and not wrong and all(map(sinks.is_well, stored.sinks))
 
 
 def _refused(stored: Stored) -> Optional[str]:
@@ -117,9 +130,13 @@ def _ask(target: Target, patience: float) -> Lag:
         waker.close()
 
 
-def _as_plugin(found: Lag, stored: Stored, thresholds: Thresholds, idle_ok: bool) -> int:
+def _as_plugin(
+    found: Lag, stored: Stored, thresholds: Thresholds, limits: Limits, idle_ok: bool
+) -> int:
     """Write the line for Nagios; return its exit code."""
     state, text = nagios.judge(found, thresholds)
+    for each, said in sinks.judge(stored.sinks, limits):
+        state, text = nagios.worse(state, each), f"{said}; {text}"
     refused = _refused(stored)
     if refused is not None:
         state, text = nagios.State.CRITICAL, f"{refused}; {text}"
@@ -130,6 +147,7 @@ def _as_plugin(found: Lag, stored: Stored, thresholds: Thresholds, idle_ok: bool
         numbers.insert(0, ("lag", found.seconds, "s", thresholds))
     if found.changes is not None:
         numbers.insert(0, ("changes", float(found.changes), "", thresholds))
+    numbers.extend(sinks.numbers(stored.sinks, limits))
     write(nagios.line(state, text, numbers) + "\n")
     return state
 
@@ -138,7 +156,8 @@ def _as_plugin(found: Lag, stored: Stored, thresholds: Thresholds, idle_ok: bool
 
 
 def _write(found: Lag, stored: Stored) -> None:
-    report, origin = Report(15), stored.origin
+    widest = max((len(sink.name) for sink in stored.sinks), default=0)
+    report, origin = Report(max(15, widest + 7)), stored.origin
     report.row("state", stored.path)
     report.row("follows", origin.url or "nothing yet")
     report.row("entries", f"{stored.entries:,}")
@@ -146,6 +165,8 @@ def _write(found: Lag, stored: Stored) -> None:
     report.row("reconciled", _reconciled(origin))
     report.row("in use", "yes" if stored.in_use else "no")
     report.row("server", f"{found.server}, {found.kind}")
+    for sink in stored.sinks:
+        report.row(f"sink {sink.name}", sinks.words(sink), style=sinks.style(sink))
     for mark in found.marks:
         report.row(f"server id {mark.sid}", _mark(mark))
     if found.misconfigured is not None:
@@ -210,6 +231,7 @@ def _members(found: Lag, stored: Stored) -> "dict[str, Any]":
         "server_lacks": found.lacks,
         "deletes_refused": None if tally is None else tally.refused,
         "misconfigured": found.misconfigured,
+        "sinks": list(map(sinks.members, stored.sinks)),
         "server_ids": [
             {
                 "id": mark.sid,

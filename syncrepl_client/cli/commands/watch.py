@@ -22,10 +22,10 @@ from ... import (
 )
 from ...callbacks import BaseCallback
 from ...engine.retry import retriable
-from ...engine.stats import Stats
+from ...engine.stats import CONNECTING
 from ...entries.differences import OPERATIONAL
 from ...service import Notifier
-from ...store import open_store
+from ...store import open_store, sinks_of
 from .. import execute, options, parameters
 from ..errors import Interrupted, one_line
 from ..exits import Exit
@@ -238,7 +238,8 @@ def _watch(how: WatchOptions, arguments: dict[str, Any], notifier: Notifier, ret
     with ExitStack() as stack:
         stopping = stack.enter_context(Signals[Syncrepl]())
         if how.metrics is not None:
-            stack.enter_context(_metrics(how.metrics, stopping))
+            path = arguments["data_path"] if arguments["store"] == "sqlite" else None
+            stack.enter_context(_metrics(how.metrics, stopping, path))
         progress = RefreshProgress()
         stack.callback(progress.end)
         stack.enter_context(_logged(progress))
@@ -331,17 +332,22 @@ def _logged(progress: RefreshProgress) -> Iterator[None]:
         terminal.handler.aside = before
 
 
-def _metrics(address: tuple[str, int], stopping: Signals[Syncrepl]) -> AbstractContextManager[None]:
+def _metrics(
+    address: tuple[str, int], stopping: Signals[Syncrepl], data_path: Optional[str]
+) -> AbstractContextManager[None]:
     try:
-        from ..output.metrics import CONNECTING, served
+        from ..output.metrics import Figures, served
     except ModuleNotFoundError as error:
         raise click.UsageError(
             f"--metrics needs {error.name}, which is not installed: "
             "pip install 'syncrepl_client[metrics]'"
         ) from None
 
-    def read() -> Stats:
-        return CONNECTING if stopping.client is None else stopping.client.stats
+    def read() -> "list[Figures]":
+        if stopping.client is None:
+            return [Figures(CONNECTING)]
+        sinks = sinks_of(data_path) if data_path is not None else ()
+        return [Figures(stopping.client.stats, sinks)]
 
     return served(*address, read)
 

@@ -25,6 +25,14 @@ class State(IntEnum):
     UNKNOWN = 3
 
 
+_SEVERITY = (State.OK, State.UNKNOWN, State.WARNING, State.CRITICAL)
+
+
+def worse(one: State, other: State) -> State:
+    """Return the state that somebody should rather know of."""
+    return max(one, other, key=_SEVERITY.index)
+
+
 class Thresholds(NamedTuple):
     """Numbers of seconds, or changes, above which the state is WARNING or CRITICAL."""
 

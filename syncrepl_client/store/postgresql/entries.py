@@ -115,6 +115,12 @@ class PostgreSQLEntries(EntryTable):
         """Yield the entries whose keys start with *key*, except *key* itself, in order of key."""
         return self.between(key, key + KEY_END, reverse=reverse)
 
+    def following(self, uuid: bytes, limit: int) -> list[Record]:
+        """Return up to *limit* entries with UUIDs above *uuid*, in their order."""
+        self.settle()
+        sql = f"SELECT {_COLUMNS} FROM {self._table} WHERE uuid > ? ORDER BY uuid LIMIT ?"
+        return self._database.records(sql, (uuid, limit))
+
     def keys_after(self, uuid: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Return up to *limit* pairs of key and UUID, for UUIDs above *uuid*, in their order."""
         self.settle()

@@ -17,11 +17,14 @@ _COLUMNS = {
         "csn": "text", "differences": "bytea", "total": "bigint",
     },
     "syncrepl_log_settings": {"single": "boolean", "settings": "bytea"},
-    "syncrepl_sink": {"name": "text", "position": "bigint", "moved": "double precision"},
+    "syncrepl_sink": {
+        "name": "text", "position": "bigint", "moved": "double precision", "lost": "bigint",
+    },
     "syncrepl_parked": {
         "sink": "text", "seq": "bigint", "uuid": "bytea", "time": "double precision",
-        "reason": "bytea", "released": "integer",
+        "reason": "bytea", "released": "integer", "snapshot": "bytea",
     },
+    "syncrepl_snapshot": {"sink": "text", "id": "bytea", "cursor": "bytea", "sent": "bigint"},
 }  # fmt: skip
 
 _SCHEMA = """
@@ -49,7 +52,8 @@ INSERT INTO {at}syncrepl_log_settings DEFAULT VALUES;
 CREATE TABLE {at}syncrepl_sink (
     name text COLLATE "C" PRIMARY KEY,
     position bigint NOT NULL,
-    moved double precision NOT NULL
+    moved double precision NOT NULL,
+    lost bigint NOT NULL
 );
 CREATE TABLE {at}syncrepl_parked (
     sink text COLLATE "C" NOT NULL,
@@ -58,7 +62,14 @@ CREATE TABLE {at}syncrepl_parked (
     time double precision NOT NULL,
     reason bytea NOT NULL,
     released integer NOT NULL,
-    PRIMARY KEY (sink, seq)
+    snapshot bytea NOT NULL,
+    PRIMARY KEY (sink, seq, snapshot, uuid)
+);
+CREATE TABLE {at}syncrepl_snapshot (
+    sink text COLLATE "C" PRIMARY KEY,
+    id bytea NOT NULL,
+    cursor bytea NOT NULL,
+    sent bigint NOT NULL
 )
 """
 _KINDS = ", ".join(f"?::{kind}[]" for kind in _COLUMNS["syncrepl_log"].values())

@@ -43,6 +43,10 @@ class CommittedEntries:
         """Yield the entries below *key*, in order of key."""
         return self._entries.below(key)
 
+    def following(self, uuid: bytes, limit: int) -> list[Record]:
+        """Return up to *limit* records of any kind after *uuid*, in order of UUID."""
+        return self._entries.following(uuid, limit)
+
     def live(self) -> Iterator[Record]:
         """Yield the live entries lazily, parents before children."""
         return self._entries.live()
@@ -96,6 +100,10 @@ class PostgreSQLReader(CommittedEntries, StoreReader):
             UsageError: the store has none.
         """
         return log_of(PostgreSQLLog(self._database), self)
+
+    @property
+    def has_log(self) -> bool:
+        return PostgreSQLLog(self._database).exist
 
     def copy(self, path: str) -> None:
         """Copy origin and entries to a new SQLite store at *path*.

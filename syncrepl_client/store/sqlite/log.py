@@ -16,10 +16,12 @@ _COLUMNS = {
         "total INTEGER",
     ],
     "syncrepl_log_settings": ["only INTEGER", "settings TEXT"],
-    "syncrepl_sink": ["name TEXT", "position INTEGER", "moved REAL"],
+    "syncrepl_sink": ["name TEXT", "position INTEGER", "moved REAL", "lost INTEGER"],
     "syncrepl_parked": [
         "sink TEXT", "seq INTEGER", "uuid BLOB", "time REAL", "reason TEXT", "released INTEGER",
+        "snapshot BLOB",
     ],
+    "syncrepl_snapshot": ["sink TEXT", "id BLOB", "cursor BLOB", "sent INTEGER"],
 }  # fmt: skip
 
 _SCHEMA = """
@@ -47,7 +49,8 @@ INSERT INTO syncrepl_log_settings (only) VALUES (1);
 CREATE TABLE syncrepl_sink (
     name TEXT PRIMARY KEY,
     position INTEGER NOT NULL,
-    moved REAL NOT NULL
+    moved REAL NOT NULL,
+    lost INTEGER NOT NULL
 );
 CREATE TABLE syncrepl_parked (
     sink TEXT NOT NULL,
@@ -56,8 +59,15 @@ CREATE TABLE syncrepl_parked (
     time REAL NOT NULL,
     reason TEXT NOT NULL,
     released INTEGER NOT NULL,
-    PRIMARY KEY (sink, seq)
-) WITHOUT ROWID
+    snapshot BLOB NOT NULL,
+    PRIMARY KEY (sink, seq, snapshot, uuid)
+) WITHOUT ROWID;
+CREATE TABLE syncrepl_snapshot (
+    sink TEXT PRIMARY KEY,
+    id BLOB NOT NULL,
+    cursor BLOB NOT NULL,
+    sent INTEGER NOT NULL
+)
 """
 
 

@@ -84,6 +84,15 @@ class CommittedEntries:
             f"SELECT {_ENTRY} WHERE key < ? ORDER BY key", (dn.FIRST_NOT_LIVE,)
         )
 
+    def following(self, uuid: bytes, limit: int) -> list[Record]:
+        """Return up to *limit* records of any kind after *uuid*, in order of UUID.
+
+        Raises:
+            StoreError: the store can't be read, or is damaged.
+        """
+        sql = f"SELECT {_ENTRY} WHERE uuid > ? ORDER BY uuid LIMIT ?"
+        return list(self._database.records(sql, (uuid, limit)))
+
 
 class SQLiteReader(CommittedEntries, StoreReader):
     """The store as it was last committed when this was opened.
@@ -170,6 +179,10 @@ class SQLiteReader(CommittedEntries, StoreReader):
             UsageError: the store has none.
         """
         return log_of(SQLiteLog(self._database), self)
+
+    @property
+    def has_log(self) -> bool:
+        return SQLiteLog(self._database).exist
 
     def copy(self, path: str) -> None:
         """Copy the database, including tables of other programs, to a new file at *path*.

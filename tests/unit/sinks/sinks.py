@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Callable
 
 from syncrepl_client import BaseCallback, Changelog
-from syncrepl_client.sinks import Answer, Message, Sink
+from syncrepl_client.sinks import Answer, Message, Sink, cloudevents
 from syncrepl_client.testing import Feed
 
 
@@ -51,6 +51,12 @@ def logging_feed(directory: Path, changelog: Changelog | None = None) -> Iterato
             feed.add(dn(name), {"cn": [name]})
         feed.refresh_done()
         yield feed
+
+
+def messages_of(directory: Path) -> list[Message]:
+    """The messages of four entries, with ids of their own in each call."""
+    with logging_feed(directory) as feed:
+        return [cloudevents.message(event, "urn:test") for event in feed.store.changelog.events(1)]
 
 
 def dn(name: str) -> str:

@@ -40,7 +40,8 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Event]]:
         feed._tell([Reference(State.ADD, name, ("ldap://h/",))])
         feed._tell([Reference(State.DELETE, name, ())])
         feed.commit()
-        yield feed.store.changelog.events()
+        found = feed.store.changelog.events()
+        yield [*found, found[1]._replace(snapshot=b"s" * 16)]
 
 
 def test_every_kind_is_there(events: list[Event]) -> None:
@@ -91,7 +92,8 @@ def test_the_schema(events: list[Event]) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     described = set(schema["properties"])
-    assert schema["properties"]["kind"]["enum"] == [kind.value for kind in ChangeKind]
+    kinds = [kind.value for kind in ChangeKind]
+    assert schema["properties"]["kind"]["enum"] == [*kinds, "snapshot"]
     assert set(schema["properties"]["phase"]["enum"]) == {
         phase.name.lower() for phase in Phase if phase is not Phase.OVER
     }

@@ -441,3 +441,22 @@ def test_arguments(tmp_path: Path, wrong: dict[str, Any]) -> None:
     assert "me" in repr(Relay(**right))
     with pytest.raises(ConfigurationError):
         Relay(**{**right, **wrong})
+
+
+def test_an_end_with_all_that_there_is(feed: Feed, tmp_path: Path) -> None:
+    """What has failed is sent again soon: there is no time for a long delay."""
+    fails = iter([True])
+    sink = Scripted(lambda m: FAILED if m.event.seq == 3 and next(fails, False) else ACCEPTED)
+    finishing = Relay(tmp_path, sink, name="me", position=0, backoff=Backoff(HANGS_SECONDS))
+    with sink.changed:
+        thread = threading.Thread(target=finishing.run)
+        thread.start()
+        assert sink.changed.wait_for(lambda: sink.waves, HANGS_SECONDS)
+    finishing.please_finish()
+    thread.join(HANGS_SECONDS)
+    assert not thread.is_alive()
+    assert sorted(sink.accepted) == [2, 3, 4, 5]
+    before = Relay(tmp_path, sink, name="me")
+    before.please_finish()
+    before.run()
+    assert feed.store.changelog.sinks["me"].behind == 0
