@@ -75,6 +75,25 @@ def database_of(data_path: DataPath) -> Optional[PostgreSQL]:
     return None
 
 
+def in_schema(data_path: str, schema: Optional[str]) -> DataPath:
+    """Return *data_path*, with another schema than usual if one is given.
+
+    Raises:
+        ConfigurationError: *data_path* is not the URL of a PostgreSQL database.
+    """
+    if schema is None:
+        return data_path
+    if database_of(data_path) is None:
+        raise ConfigurationError("only a PostgreSQL database has a schema")
+    return PostgreSQL(data_path, schema=schema)
+
+
+def identify(data_path: DataPath) -> str:
+    """Return what tells the store at *data_path* from others."""
+    database = database_of(data_path)
+    return os.path.realpath(file_name(data_path)) if database is None else repr(database)
+
+
 def prefix(data_path: DataPath) -> str:
     """Return the prefix of the file names of the store at *data_path*.
 

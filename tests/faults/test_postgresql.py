@@ -180,3 +180,8 @@ def test_the_command(server: Slapd, database: str) -> None:
     assert run("doctor", "-d", database).code == 0
     with read_store(database) as reader:
         assert reader.origin.cookie is None
+    place = ("-d", database, "--schema", "other")
+    assert run("watch", "--once", *place, search(server)).code == 0
+    assert run("dump", "--schema", "other", "-d", database).out == run("dump", *place).out == dump
+    done = run("dump", "-d", "state/", "--schema", "other")
+    assert (done.code, "only a PostgreSQL database" in done.err) == (2, True)

@@ -10,7 +10,7 @@ from contextlib import closing
 import click
 
 from ...exceptions import StoreLocked
-from ...store import describe, open_store, read_store
+from ...store import DataPath, describe, open_store, read_store
 from .. import options
 from ..exits import Exit
 from ..output.report import Report, counted
@@ -19,7 +19,7 @@ from ..output.report import Report, counted
 @click.command
 @options.data(required=True, help=options.LOOK)
 @options.verbose
-def command(data_path: str) -> int:
+def command(data_path: DataPath) -> int:
     """Make the program that owns a state compare everything at its next start.
 
     The cookie is removed from the state. So in the program's next search the server sends
