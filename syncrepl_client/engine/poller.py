@@ -151,6 +151,8 @@ class Poller:
 
     async def _rides_over(self, error: Exception) -> bool:
         """Return True if *error* is to be retried, and schedule the next attempt."""
+        if isinstance(error, StoreLost) and self._waker.stopping:
+            return True  # the stop ended a wait for the database
         if self._delivery.is_callbacks(error):
             seconds = self._delivery.retry_delay()
             if seconds is None:
@@ -172,8 +174,6 @@ class Poller:
         if isinstance(error, TooManyDeletes):
             self._delivery.note_refusal(error)
             return False
-        if isinstance(error, StoreLost):
-            return self._waker.stopping  # which ends a wait for the database
         if not isinstance(error, (ldap.LDAPError, ServerError)):
             return False
         if isinstance(error, ldap.LDAPError):

@@ -10,6 +10,7 @@ from ..exceptions import ConfigurationError
 SCHEMA = "syncrepl"
 _SCHEMES = ("postgresql://", "postgres://")
 _NAME = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}")
+_PASSWORD = re.compile(r"[&\s](ssl)?password\s*=")
 
 
 class PostgreSQL:
@@ -41,6 +42,15 @@ class PostgreSQL:
             )
         self.url = url
         self.schema = schema
+
+    @property
+    def has_password(self) -> bool:
+        """Whether there is a password in the URL."""
+        head, _, query = self.url.partition("?")
+        user = head.partition("://")[2].rpartition("@")[0]
+        return (
+            ":" in user or _PASSWORD.search(f"&{query if '://' in head else self.url}") is not None
+        )
 
     def __str__(self) -> str:
         """Describe it without a password."""

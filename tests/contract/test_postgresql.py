@@ -157,6 +157,8 @@ def test_passwords_are_not_shown(url: str) -> None:
     place = PostgreSQL(url)
     relay = Relay(place, QueueSink(Queue()), name="me")
     relay_by_url = Relay(url, QueueSink(Queue()), name="me") if "://" in url else relay
+    assert place.has_password is (url != "postgresql://me:s3?cret@host")  # which libpq refuses
+    assert not PostgreSQL("postgresql://me@host:5432/db?user=me&sslmode=require").has_password
     for text in (str(place), repr(place), repr(relay), repr(relay_by_url)):
         assert "s3" not in text
         assert "cret" not in text

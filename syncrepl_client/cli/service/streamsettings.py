@@ -133,6 +133,9 @@ def _place(table: Table) -> DataPath:
     """Return the place of the store; note mistakes."""
     path: str = table.get("data", values.text, "", required=True)
     schema = table.get("schema", values.text, None)
+    database = database_of(path)
+    if database is not None and database.has_password:
+        table.mistake(("data",), "secrets are not written here: use libpq's password file")
     try:
         return in_schema(path, schema)
     except SyncreplError as error:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 from ...changelog.rows import Row
 from ..log import LogTables
 from .database import Database, bytes_of, text_of
-from .schema import check_tables
+from .schema import check_tables, look
 
 _COLUMNS = {
     "syncrepl_log": {
@@ -89,7 +89,7 @@ class PostgreSQLLog(LogTables):
         name = f"{self._database.qualifier}syncrepl_log"
         if self._database.row("SELECT 1 WHERE to_regclass(?) IS NOT NULL", (name,)) is None:
             return False
-        check_tables(self._database, _COLUMNS)
+        check_tables(self._database, look(self._database), _COLUMNS)
         return True
 
     def create(self) -> None:

@@ -137,6 +137,7 @@ def require_store(database: Database) -> None:
         StorePathError: there is none.
         StoreInvalid, StoreVersionError: there is something else.
     """
-    if not schema.store_exists(database):
+    found = schema.look(database)
+    if not schema.store_exists(database, found):
         raise StorePathError(f"there is no data store at {database.place}")
-    schema.check_database(database)
+    schema.check_database(database, found)

@@ -6,7 +6,7 @@ left a view, or a trigger, with the names of the store.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...exceptions import StoreInvalid
 from ..base import FORMAT_VERSION, Origin, check_version
@@ -94,57 +94,72 @@ def schema_exists(database: Database) -> bool:
     return database.row(sql, (database.place.schema,)) is not None
 
 
-def store_exists(database: Database) -> bool:
+class Found(NamedTuple):
+    """What is in a schema.
+
+    Attributes:
+        relations: tables and the like: kind, and whether they have triggers and rules.
+        columns: the columns of tables, and their types.
+    """
+
+    relations: "dict[str, tuple[str, bool, bool]]"
+    columns: "dict[str, dict[str, str]]"
+
+
+def look(database: Database) -> Found:
+    """Return what is in the schema."""
+    values = (database.place.schema,)
+    relations = {name: (*rest,) for name, *rest in database.fetch(_RELATIONS, values, tuple)}
+    columns: dict[str, dict[str, str]] = {}
+    for table, column, kind in database.fetch(_ATTRIBUTES, values, tuple) if relations else ():
+        columns.setdefault(table, {})[column] = kind
+    return Found(relations, columns)
+
+
+def store_exists(database: Database, found: Found) -> bool:
     """Return whether there is a store in the schema.
 
     Raises:
         StoreInvalid: there is something else.
     """
-    names = [name for name, *_ in _relations(database)]
+    names = found.relations
     if names and "syncrepl_origin" not in names:
         raise StoreInvalid(
-            f"{database.place} is not a data store, but has {names[0]!r}; it was left as it is: "
+            f"{database.place} is not a data store, but has {min(names)!r}; it was left as it is: "
             "use another schema"
         )
     return bool(names)
 
 
-def check_database(database: Database) -> int:
+def check_database(database: Database, found: Found) -> int:
     """Check that the schema is a store; return its format version.
 
     Raises:
         StoreInvalid: it is not.
         StoreVersionError: it is newer than this library.
     """
-    check_tables(database, {"syncrepl_origin": {}})
+    check_tables(database, found, {"syncrepl_origin": {}})
     row = database.row(f"SELECT format FROM {database.qualifier}syncrepl_origin")
     version = check_version(row and row[0], str(database.place))
     if version < FIRST_VERSION:
         raise _strange(database, f"format {version}")
-    check_tables(database, _COLUMNS[version])
+    check_tables(database, found, _COLUMNS[version])
     return version
 
 
-def check_tables(database: Database, columns: Mapping[str, Mapping[str, str]]) -> None:
+def check_tables(
+    database: Database, found: Found, columns: Mapping[str, Mapping[str, str]]
+) -> None:
     """Check that the schema has tables with these *columns*, without triggers and rules.
 
     Raises:
         StoreInvalid: it has not.
     """
-    found = {name: rest for name, *rest in _relations(database) if name in columns}
-    for name in columns:
-        if found.get(name) != ["r", False, False]:
-            raise _strange(database, f"something else than a plain table {name}")
-    written: dict[str, dict[str, str]] = {}
-    for table, column, kind in database.fetch(_ATTRIBUTES, (database.place.schema,), tuple):
-        written.setdefault(table, {})[column] = kind
     for name, wanted in columns.items():
-        if wanted and written.get(name) != wanted:
-            raise _strange(database, f"{name} {written.get(name)}")
-
-
-def _relations(database: Database) -> "list[tuple[Any, ...]]":
-    return database.fetch(_RELATIONS, (database.place.schema,), tuple)
+        if found.relations.get(name) != ("r", False, False):
+            raise _strange(database, f"something else than a plain table {name}")
+        if wanted and found.columns.get(name) != wanted:
+            raise _strange(database, f"{name} {found.columns.get(name)}")
 
 
 def _strange(database: Database, what: str) -> StoreInvalid:

@@ -64,7 +64,7 @@ class PostgreSQLStore(Store):
     def _open(self, *, create: bool) -> None:
         try:
             self._database.open()
-            if create or schema.store_exists(self._database):
+            if create or schema.store_exists(self._database, schema.look(self._database)):
                 lock(self._database, "store", _PATIENCE)
                 self._locked = True
                 self._prepare()
@@ -75,10 +75,12 @@ class PostgreSQLStore(Store):
             raise
 
     def _prepare(self) -> None:
-        if not schema.store_exists(self._database):
+        found = schema.look(self._database)
+        if not schema.store_exists(self._database, found):
             with self._database.transaction():
                 schema.create(self._database)
-        version = schema.check_database(self._database)
+            found = schema.look(self._database)
+        version = schema.check_database(self._database, found)
         if version < FORMAT_VERSION:
             schema.migrate(self._database, version)
         self._term = self._database.number(
