@@ -113,8 +113,10 @@ class JetStream(Sink):
         lost = Answer.failed(client.reason or (_LOST if client.gone.is_set() else _SILENT))
         for task in (*tasks, *both):
             task.cancel()
-        await asyncio.wait({*tasks, *both})
-        answers = [lost if task.cancelled() else task.result() for task in tasks]
+        await asyncio.wait({*tasks, *both}, timeout=_FAREWELL)
+        answers = [
+            task.result() if task.done() and not task.cancelled() else lost for task in tasks
+        ]
         if any(answer.outcome is lost.outcome for answer in answers):
             await self._disconnect()
         return answers
@@ -171,13 +173,12 @@ class JetStream(Sink):
             token=secret if user is None else None,
         )
         try:
-            await asyncio.wait_for(connecting, self._timeout)
+            await _within(self._timeout, connecting)
         except errors.NoServersError as error:
-            await client.end()
             raise errors.Error(client.reason or _reason(error)) from error
-        except BaseException:
-            await client.end()
-            raise
+        finally:
+            if not client.is_connected:
+                await client.end()
         return client
 
     async def _disconnect(self) -> None:
@@ -219,7 +220,7 @@ class _Client(Client):
             if writer is not None:
                 writer.transport.abort()  # else it waits until all is sent
         try:
-            await asyncio.wait_for(self.close(), _FAREWELL)
+            await _within(_FAREWELL, self.close())
         except (asyncio.TimeoutError, OSError, errors.Error) as error:
             self.reason = self.reason or _reason(error)
 
@@ -237,10 +238,32 @@ class _Loop:
         """Run a coroutine there, and wait for its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
+    async def _cancel_all(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_FAREWELL)
+
     def __exit__(self, *_: object) -> None:
+        self.run(self._cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return the result of *coroutine*; unlike wait_for, do not wait for the end of a late one.
+
+    Raises:
+        asyncio.TimeoutError: it is late; it is cancelled, which nats-py may ignore.
+    """
+    task = asyncio.ensure_future(coroutine)
+    await asyncio.wait({task}, timeout=seconds)
+    if not task.done():
+        task.cancel()
+        raise asyncio.TimeoutError
+    return task.result()
 
 
 def _reason(error: BaseException) -> str:

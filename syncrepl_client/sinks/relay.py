@@ -41,6 +41,10 @@ class Relay:
 
         with Relay("state/", Webhook(url, secret), name="crm"):
             client.run()
+
+    Attributes:
+        name: the name of the sink in the log.
+        problem: why the sink did not take all of the last wave; None if it did.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class Relay:
         if not interval > 0:
             raise ConfigurationError(f"interval is a number of seconds above 0, not {interval!r}")
         self.name = name
+        self.problem: Optional[str] = None
         self._where = describe(data_path)
         self._data_path = data_path
         self._sink = sink
@@ -239,6 +244,7 @@ class Relay:
             answers = self._deliver(wave)
             again = self._patiently(partial(outbox.settle, wave, answers))
             failed = failed + 1 if again else 0
+            self.problem = again[0].reason if again else None
             if again:
                 self._wait(waker, self._delay(again, failed))
 
@@ -273,6 +279,8 @@ class Relay:
         """Return after how many seconds to send again, and log it."""
         asked = max(answer.retry_after or 0.0 for answer in again)
         delay = max(self._backoff.delay(attempt), asked)
+        if self._finishing:
+            delay = min(delay, _FINISHING_SECONDS)
         logger.warning(
             "the sink %r did not take %d changes, which are sent again in %.1f s: %s",
             self.name,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Kafka brokers for tests: the mock cluster of librdkafka, in a process of its own.
 
-They keep records in memory, so they can be frozen, but not restarted.
+They keep records in memory, 5 MB a partition, so they can be frozen, but not restarted.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class Kafka:
             found: list[Any] = []
             partitions = consumer.list_topics(topic, HANGS_SECONDS).topics[topic].partitions
             starts = [TopicPartition(topic, number, 0) for number in partitions]
-            ends = [consumer.get_watermark_offsets(each, HANGS_SECONDS)[1] for each in starts]
+            marks = [consumer.get_watermark_offsets(each, HANGS_SECONDS) for each in starts]
+            assert all(low == 0 for low, _ in marks), "the mock cluster has dropped records"
+            ends = [high for _, high in marks]
             consumer.assign(starts)
             deadline = time.monotonic() + HANGS_SECONDS
             while len(found) < sum(ends) and time.monotonic() < deadline:

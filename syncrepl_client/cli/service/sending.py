@@ -23,13 +23,12 @@ class Sending:
 
     Attributes:
         settings: of the sink.
-        error: what ended the last relay.
     """
 
     def __init__(self, settings: SinkSettings) -> None:
         """Initialize; :meth:`start` begins."""
         self.settings = settings
-        self.error: Optional[str] = None
+        self._error: Optional[str] = None
         self._stopping = threading.Event()
         self._finishing = False
         self._relay: Optional[Relay] = None
@@ -58,6 +57,12 @@ class Sending:
         """Return whether it has ended, after up to *timeout* seconds."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    @property
+    def error(self) -> Optional[str]:
+        """What ended the last relay, or why the sink did not take the last messages."""
+        relay = self._relay
+        return self._error or (None if relay is None else relay.problem)
 
     # --- the thread
 
@@ -95,14 +100,14 @@ class Sending:
             return
         if self._finishing:
             relay.please_finish()
-        self.error = None
+        self._error = None
         relay.run()
 
     def _note(self, error: Exception, follows: str) -> None:
-        self.error = one_line(error)
+        self._error = one_line(error)
         logger.error(
             "%s; %s",
-            self.error,
+            self._error,
             follows,
             exc_info=None if isinstance(error, EXPECTED) else error,
             extra={"event": "relay-failed"},

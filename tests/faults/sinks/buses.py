@@ -28,6 +28,8 @@ class Bus:
 
     url: str
     env: dict[str, str]
+    most_away = 1_000_000
+    """So many changes, at most, it can get when it was away."""
 
     def __init__(self, server: Any) -> None:
         self.server = server
@@ -85,7 +87,9 @@ class NATSBus(Bus):
 
 
 class KafkaBus(Bus):
-    """The brokers have all in memory: they are frozen, not restarted."""
+    """The brokers have all in memory: they are frozen, not restarted, and soon full."""
+
+    most_away = 5_000
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)

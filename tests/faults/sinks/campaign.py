@@ -258,7 +258,7 @@ def campaign(kind_bus: Bus, place: Path, plan: Plan, seed: int) -> Report:
         running_campaign.run(plan)
         running_campaign.catch_up()
         if plan.away:
-            away = running_campaign.be_away(plan.away)
+            away = running_campaign.be_away(min(plan.away, kind_bus.most_away))
         events, received, repeats = running_campaign.check()
     return Report(events, received, repeats, round(time.monotonic() - started, 1), away)
 

@@ -140,6 +140,24 @@ def test_how_long_it_waits(tmp_path: Path) -> None:
     assert waiting._delay([FAILED], 3) == 4.0
     assert waiting._delay([FAILED, Answer.failed("busy", 90.0)], 1) == 90.0
     assert waiting._delay([Answer.failed("busy", 0.0)], 2) == 2.0
+    waiting.please_finish()
+    assert waiting._delay([FAILED], 3) == 1.0
+
+
+def test_the_problem_of_the_last_wave(feed: Feed, tmp_path: Path) -> None:
+    seen: list[str | None] = []
+    fails = iter([True])
+
+    def reply(message: Message) -> Answer:
+        seen.append(sending.problem)
+        return FAILED if next(fails, False) else ACCEPTED
+
+    sending = Relay(
+        tmp_path, Scripted(reply), name="me", position=0, batch=1, backoff=Backoff(0.001)
+    )
+    sending.run(once=True)
+    assert seen[:3] == [None, FAILED.reason, None]
+    assert sending.problem is None
 
 
 @pytest.mark.parametrize("wrong", ["raises", "too few"])
