@@ -15,6 +15,6 @@ TESTS = (
 def tests(session: nox.Session) -> None:
     """Run what depends on the version of Python."""
     session.install("pip>=25.1")
-    extras = "cli,metrics,webhook,redis,rabbitmq,nats,kafka,scim"
+    extras = "cli,metrics,webhook,redis,rabbitmq,nats,kafka,scim,postgresql"
     session.install(f".[{extras}]", *nox.project.dependency_groups(PROJECT, "test"))
     session.run("pytest", "-n", "4", "-p", "no:cacheprovider", *TESTS, *session.posargs)

@@ -132,3 +132,9 @@ class StoreLocked(StoreError):
 
 class StoreBusy(StoreError):
     """Another connection has been writing to the store for too long; try again later."""
+
+
+class StoreLost(StoreError):
+    """The connection to the store's database was lost; a new client goes on."""
+
+    retriable = True

@@ -19,6 +19,8 @@ from hypothesis import HealthCheck, settings
 from syncrepl_client.testing.missing import missing_servers_skip as missing_servers_skip
 from tests import python_ldap
 from tests.servers import DS389, Server, Slapd
+from tests.servers.missing import may_miss
+from tests.servers.postgresql import PostgreSQL
 
 pytest_plugins = ["syncrepl_client.testing.pytest"]
 
@@ -78,6 +80,15 @@ def slapd_nolog() -> Iterator[Slapd]:
 def ds389() -> Iterator[DS389]:
     """A 389 Directory Server, the same for all tests: call reset() first."""
     with missing_servers_skip(), DS389() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server, the same for all tests: each has schemas or databases of its own."""
+    if may_miss("psycopg"):
+        pytest.skip("psycopg is not installed")
+    with missing_servers_skip(), PostgreSQL() as server:
         yield server
 
 

@@ -5,11 +5,13 @@ They are named like those of the OpenLDAP tools: ``-H -b -s -D -W -y -Y -U -X -Z
 """
 
 import functools
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import click
 import ldap
 
+from ..exceptions import ConfigurationError
+from ..store.location import SCHEMA, DataPath, in_schema
 from . import target
 from .errors import ConnectionFailed, one_line
 from .output import terminal
@@ -48,7 +50,10 @@ _VERBOSE = click.option("-v", "--verbose", count=True, help="Log more to stderr;
 
 
 KEEP = "Keep the state in that directory, which exists, or in files whose names begin with PATH."
-LOOK = "The state: a directory, or what the names of its files begin with."
+LOOK = (
+    "The state: a directory, what the names of its files begin with, or the URL of a PostgreSQL "
+    "database."
+)
 
 
 def data(*, required: bool, help: str = KEEP) -> Decorator:
@@ -58,15 +63,39 @@ def data(*, required: bool, help: str = KEEP) -> Decorator:
         required: whether the option is required.
         help: the help text.
     """
-    return click.option(
+    where = click.option(
         "-d",
         "--data",
         "data_path",
         type=click.Path(),
         metavar="PATH",
         required=required,
+        callback=_in_schema,
         help=help,
     )
+    schema = click.option(
+        "--schema",
+        metavar="NAME",
+        is_eager=True,
+        expose_value=False,
+        callback=_keep_schema,
+        help="Where --data is the URL of a PostgreSQL database: the schema there, if it is not "
+        f"{SCHEMA!r}.",
+    )
+    return lambda command: where(schema(command))
+
+
+def _keep_schema(context: click.Context, parameter: click.Parameter, value: Optional[str]) -> None:
+    context.meta[__name__] = value
+
+
+def _in_schema(
+    context: click.Context, parameter: click.Parameter, value: Optional[str]
+) -> Optional[DataPath]:
+    try:
+        return None if value is None else in_schema(value, context.meta.get(__name__))
+    except ConfigurationError as error:
+        raise click.UsageError(f"--schema: {error}") from None
 
 
 def verbose(command: Function) -> Function:

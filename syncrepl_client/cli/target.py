@@ -18,7 +18,7 @@ from ..entries import dn
 from ..exceptions import ConfigurationError
 from ..network.connector import Connector
 from ..network.credentials import Credentials, Password, PasswordFile, PasswordVariable
-from ..store import file_name, read_store
+from ..store import DataPath, read_store, store_exists
 from ..url import SearchUrl
 from ..waiting.waker import Waker
 
@@ -52,7 +52,7 @@ class Given(NamedTuple):
     cacert: Optional[str]
     cert: Optional[str]
     key: Optional[str]
-    data_path: Optional[str]
+    data_path: Optional[DataPath]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Target:
     """
 
     url: SearchUrl
-    data_path: Optional[str] = None
+    data_path: Optional[DataPath] = None
     password: Optional[Password] = field(default=None, repr=False)
     sasl_user: Optional[str] = None
     authzid: Optional[str] = None
@@ -219,8 +219,8 @@ def _at(uri: str) -> dict[str, Any]:
     return {"server": parsed.server, "servers": parsed.servers}
 
 
-def _stored(data_path: str) -> Optional[SearchUrl]:
-    if not os.path.lexists(file_name(data_path)):
+def _stored(data_path: DataPath) -> Optional[SearchUrl]:
+    if not store_exists(data_path):
         return None
     with read_store(data_path) as reader:  # it may be in use
         stored = reader.origin.url

@@ -81,7 +81,8 @@ class BaseClient:
 
         Args:
             data_path: the directory of the data store's files, which must exist, or the prefix of
-                their names.
+                their names; or the URL of a PostgreSQL database, or a
+                :class:`~syncrepl_client.store.PostgreSQL`.
             callback: a :class:`~syncrepl_client.callbacks.BaseCallback` or such a class; None for a
                 program that only iterates over ``changes()``.
             mode: whether to end after the refresh, or to go on.
@@ -93,8 +94,8 @@ class BaseClient:
                 first URL, scheme and host are enough.
             starttls: start TLS before anything else; an error if the server does not.  Not sent to
                 an ``ldaps:`` server, which uses TLS already.
-            store: ``"sqlite"``, ``"shelve"``, ``"memory"``, or a
-                :class:`~syncrepl_client.store.Store`.
+            store: ``"sqlite"`` (or PostgreSQL, if *data_path* is a database), ``"shelve"``,
+                ``"memory"``, or a :class:`~syncrepl_client.store.Store`.
             bind_dn: a bind DN, for *password*, instead of a ``bindname`` in the URL.
             options: values for ``LDAPObject.set_option``, e.g. ``ldap.OPT_X_TLS_CACERTFILE``.
             password: for a simple bind or SCRAM, if the URL has none: the password, a
@@ -127,8 +128,9 @@ class BaseClient:
                 to its deletes.
             initial: ``"tell"``, or ``"silent"``: the first refresh of a store, up to its first
                 cookie, fills the store and calls only ``refresh_done``.
-            changelog: a :class:`~syncrepl_client.Changelog`, to have the store (SQLite) keep a log
-                of changes; None goes on as the store did so far, which is without one at first.
+            changelog: a :class:`~syncrepl_client.Changelog`, to have the store (SQLite, PostgreSQL)
+                keep a log of changes; None goes on as the store did so far, which is without one at
+                first.
             trust_persist: whether to deliver an entry of the persist stage as it was sent.  389
                 Directory Server applies no access control there, so by default each entry is
                 first read again, with an ordinary search of the same user.  True saves these
@@ -176,8 +178,9 @@ class BaseClient:
             self._url = self._url.without_password()
             options = options or {}
             transport.warn_of_risks(self._url, credentials, starttls=starttls, options=options)
-            self._waker = Waker()
+            self._waker = waker = Waker()
             undo.callback(self._waker.close)
+            self.store.stopping = lambda: waker.stopping
             self._connector = Connector(
                 self._url, credentials, self._waker, starttls, options, heartbeat
             )

@@ -94,7 +94,9 @@ class Delivery:
             raise ConfigurationError(f"changelog is a Changelog or None, not {changelog!r}")
         if tables is None:
             kind = type(self.store).__name__
-            raise ConfigurationError(f"a {kind} can't keep a log of changes: use SQLite")
+            raise ConfigurationError(
+                f"a {kind} can't keep a log of changes: use SQLite or PostgreSQL"
+            )
         return Recorder(tables, changelog, lambda: self.origin.dialect is not None)
 
     @property

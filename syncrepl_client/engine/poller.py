@@ -11,7 +11,7 @@ from typing import Optional
 
 import ldap
 
-from ..exceptions import LaggingServer, ServerError, TooManyDeletes
+from ..exceptions import LaggingServer, ServerError, StoreLost, TooManyDeletes
 from ..network.connection import Connection
 from ..network.link import Link
 from ..waiting.coroutines import BlockingCall, CallbackStopIteration, ask, maybe_await
@@ -151,6 +151,8 @@ class Poller:
 
     async def _rides_over(self, error: Exception) -> bool:
         """Return True if *error* is to be retried, and schedule the next attempt."""
+        if isinstance(error, StoreLost) and self._waker.stopping:
+            return True  # the stop ended a wait for the database
         if self._delivery.is_callbacks(error):
             seconds = self._delivery.retry_delay()
             if seconds is None:

@@ -53,7 +53,7 @@ def open_state(store: Store) -> LDIFState:
         store.connection  # noqa: B018 - it is asked for
     except StoreError:
         return LDIFStateInMemory()
-    return LDIFStateInDatabase(store)
+    return LDIFStateInPostgreSQL(store) if store.qualifier else LDIFStateInDatabase(store)
 
 
 _END = b"\xff" * 2
@@ -63,51 +63,66 @@ _END = b"\xff" * 2
 class LDIFStateInDatabase(LDIFState):
     """A table of keys, and a temporary table of records, which SQLite spills to disk."""
 
+    _records = "temp.syncrepl_records"
+    _held_columns = "(key BLOB NOT NULL PRIMARY KEY, uuid BLOB) WITHOUT ROWID"
+    _records_columns = "(id INTEGER PRIMARY KEY, record TEXT NOT NULL)"
+
     def __init__(self, store: Store) -> None:
         """Create the tables if they do not exist; *store* has a database."""
         self._store = store
-        self._execute(
-            "CREATE TABLE IF NOT EXISTS syncrepl_held_back "
-            "(key BLOB NOT NULL PRIMARY KEY, uuid BLOB) WITHOUT ROWID"
-        )
-        self._execute(
-            "CREATE TEMP TABLE IF NOT EXISTS syncrepl_records "
-            "(id INTEGER PRIMARY KEY, record TEXT NOT NULL)"
-        )
+        self._held = f"{store.qualifier}syncrepl_held_back"
+        self._execute(f"CREATE TABLE IF NOT EXISTS {{held}} {self._held_columns}")
+        self._execute(f"CREATE TABLE IF NOT EXISTS {{records}} {self._records_columns}")
 
-    def _execute(self, sql: str, values: tuple[Union[bytes, str], ...] = ()) -> Any:
-        return self._store.connection.execute(sql, values)
+    def _execute(self, sql: str, *values: Union[bytes, str, int]) -> Any:
+        """Execute a statement with the names of the two tables in it."""
+        statement = sql.format(held=self._held, records=self._records)
+        return self._store.connection.execute(statement, values)
 
     def add(self, key: bytes, uuid: bytes) -> None:
-        self._execute("INSERT OR REPLACE INTO syncrepl_held_back VALUES (?, ?)", (key, uuid))
+        sql = (
+            "INSERT INTO {held} (key, uuid) VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET uuid = excluded.uuid"
+        )
+        self._execute(sql, key, uuid)
 
     def remove(self, key: bytes) -> None:
-        self._execute("DELETE FROM syncrepl_held_back WHERE key = ?", (key,))
+        self._execute("DELETE FROM {held} WHERE key = ?", key)
 
     def __contains__(self, key: bytes) -> bool:
-        sql = "SELECT 1 FROM syncrepl_held_back WHERE key = ?"
-        return self._execute(sql, (key,)).fetchone() is not None
+        return self._execute("SELECT 1 FROM {held} WHERE key = ?", key).fetchone() is not None
 
     def following(self, key: bytes, below: bytes) -> Optional[bytes]:
-        row: Optional[tuple[bytes]] = self._execute(
-            "SELECT key FROM syncrepl_held_back WHERE key > ? AND key < ? ORDER BY key LIMIT 1",
-            (key, below + _END),
-        ).fetchone()
+        sql = "SELECT key FROM {held} WHERE key > ? AND key < ? ORDER BY key LIMIT 1"
+        row: Optional[tuple[bytes]] = self._execute(sql, key, below + _END).fetchone()
         return None if row is None else row[0]
 
     def held(self) -> list[tuple[bytes, Optional[bytes]]]:
-        rows: list[tuple[bytes, Optional[bytes]]] = self._execute(
-            "SELECT key, uuid FROM syncrepl_held_back"
-        ).fetchall()
+        rows: list[tuple[bytes, Optional[bytes]]]
+        rows = self._execute("SELECT key, uuid FROM {held}").fetchall()
         return rows
 
     def write(self, record: str) -> None:
-        self._execute("INSERT INTO syncrepl_records (record) VALUES (?)", (record,))
+        self._execute("INSERT INTO {records} (record) VALUES (?)", record)
 
     def records(self) -> Iterator[str]:
-        for (record,) in self._execute("SELECT record FROM syncrepl_records ORDER BY id"):
-            yield record
-        self._execute("DELETE FROM syncrepl_records")
+        last = 0
+        sql = "SELECT id, record FROM {records} WHERE id > ? ORDER BY id LIMIT 1000"
+        while rows := self._execute(sql, last).fetchall():
+            yield from (record for _, record in rows)
+            last = rows[-1][0]
+        self._execute("DELETE FROM {records}")
+
+
+class LDIFStateInPostgreSQL(LDIFStateInDatabase):
+    """A table of keys in the schema of the store, and a temporary table of records."""
+
+    _records = "pg_temp.syncrepl_records"
+    _held_columns = "(key bytea NOT NULL PRIMARY KEY, uuid bytea)"
+    _records_columns = "(id bigserial PRIMARY KEY, record text NOT NULL)"
+
+    def _execute(self, sql: str, *values: Union[bytes, str, int]) -> Any:
+        return super()._execute(sql.replace("?", "%s"), *values)
 
 
 class LDIFStateInMemory(LDIFState):

@@ -17,8 +17,7 @@ from types import TracebackType
 from typing import Callable, Optional, TypeVar
 
 from ..exceptions import ConfigurationError, StoreBusy, StoreLocked, UsageError
-from ..store import DataPath, SharedLog, file_name, open_changelog, prefix, read_store
-from ..store.locking import FileLock
+from ..store import DataPath, SharedLog, describe, open_changelog, read_store
 from ..waiting.backoff import Backoff
 from ..waiting.waker import Waker, wait_for
 from . import cloudevents
@@ -101,7 +100,7 @@ class Relay:
             raise ConfigurationError(f"interval is a number of seconds above 0, not {interval!r}")
         self.name = name
         self.problem: Optional[str] = None
-        self._prefix = prefix(data_path)
+        self._where = describe(data_path)
         self._data_path = data_path
         self._sink = sink
         self._begin = position
@@ -117,7 +116,7 @@ class Relay:
         self._error: Optional[BaseException] = None
 
     def __repr__(self) -> str:
-        return f"Relay({self._data_path!r}, {self._sink!r}, name={self.name!r})"
+        return f"Relay({self._where!r}, {self._sink!r}, name={self.name!r})"
 
     # --- running
 
@@ -204,7 +203,7 @@ class Relay:
             with read_store(self._data_path) as reader:  # there is a store
                 self._source = self._source or cloudevents.source_of(reader.origin.url)
             log = undo.enter_context(open_changelog(self._data_path, patience=_PATIENCE))
-            undo.callback(self._lock().release)
+            undo.callback(self._lock(log))
             waker = Waker()
             undo.callback(waker.close)
             self._waker = waker
@@ -213,13 +212,12 @@ class Relay:
             undo.enter_context(self._sink)
             yield outbox, waker
 
-    def _lock(self) -> FileLock:
-        path = f"{self._prefix}syncrepl.{self.name}.relay"
+    def _lock(self, log: SharedLog) -> Callable[[], None]:
         try:
-            return FileLock(path, create=True)
+            return log.lock(self.name)
         except StoreLocked:
             raise UsageError(
-                f"another relay passes the changes of {file_name(self._data_path)!r} on to the "
+                f"another relay passes the changes of {self._where!r} on to the "
                 f"sink {self.name!r}: stop it, or use another name"
             ) from None
 

@@ -18,7 +18,7 @@ from ..changes import ChangeKind
 from ..entries import attributes
 from ..entries.attributes import Attributes
 from ..exceptions import ConfigurationError, SyncreplError
-from ..store import DataPath, StoreReader, prefix, read_store
+from ..store import DataPath, StoreReader, describe, read_store
 from . import endpoint
 from .base import Answer, Message, Outcome, Sink
 from .endpoint import Secret
@@ -108,7 +108,7 @@ class SCIM(Sink):
         if where.user or len(where.servers) != 1:
             raise ConfigurationError("the URL of a SCIM service has one server, and no user name")
         endpoint.check_secret("token", token)
-        prefix(data_path)
+        describe(data_path)  # which checks it
         for name, mapper in (("user", user), ("group", group)):
             check_mapper(name, mapper)
         endpoint.check_text("member", member)

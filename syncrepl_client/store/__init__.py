@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Data stores: SQLite (the default), shelve/dbm, memory."""
+"""Data stores: SQLite (the default), PostgreSQL, shelve/dbm, memory."""
 
 import importlib
 import os
@@ -7,109 +7,137 @@ from typing import TYPE_CHECKING, Any, Union
 
 from ..exceptions import ConfigurationError, StorePathError
 from .base import Origin, Store
+from .location import DataPath, PostgreSQL, database_of, describe, file_name, prefix
 
 if TYPE_CHECKING:
     from ..changelog.sinks import SinkState
     from .memory import MemoryStore
+    from .postgresql.store import PostgreSQLStore
+    from .reading import SharedLog, StoreReader
     from .shelve.store import ShelfStore
-    from .sqlite.reading import StoreReader
-    from .sqlite.sharing import SharedLog
     from .sqlite.store import SQLiteStore
 
 _LATER = {
     "MemoryStore": ".memory",
+    "PostgreSQLStore": ".postgresql.store",
     "SQLiteStore": ".sqlite.store",
-    "SharedLog": ".sqlite.sharing",
+    "SharedLog": ".reading",
     "ShelfStore": ".shelve.store",
-    "StoreReader": ".sqlite.reading",
+    "StoreReader": ".reading",
 }
 """A program uses one kind of store: it, and the database that it needs, is imported on demand."""
 
 __all__ = [
+    "DataPath",
     "MemoryStore",
     "Origin",
+    "PostgreSQL",
+    "PostgreSQLStore",
     "SQLiteStore",
     "SharedLog",
     "ShelfStore",
     "Store",
     "StoreReader",
+    "describe",
+    "file_name",
     "open_changelog",
     "open_store",
+    "prefix",
     "read_store",
     "sinks_of",
+    "store_exists",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(_LATER[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _load(name, _LATER[name])
 
 
-DataPath = Union[str, "os.PathLike[str]"]
-"""The directory of a store's files, or the prefix of their names."""
-
-
-def prefix(data_path: DataPath) -> str:
-    """Return the prefix of the file names of the store at *data_path*.
+def _load(name: str, module: str) -> Any:
+    """Return *name* in *module*.
 
     Raises:
-        ConfigurationError: it is not a path.
+        ImportError: a package that it needs is missing; the message says which extra has it.
     """
-    if not isinstance(data_path, (str, os.PathLike)):
-        raise ConfigurationError(f"data_path is a str or a path, not {data_path!r}")
-    path = os.fspath(data_path)
-    return os.path.join(path, "") if os.path.isdir(path) else path
+    try:
+        return getattr(importlib.import_module(module, __name__), name)
+    except ImportError as error:
+        if not (error.name or "").startswith("psycopg") and "libpq" not in str(error):
+            raise
+        raise ImportError(
+            f"{name} needs psycopg and libpq, and one of them is not installed: "
+            f"pip install 'syncrepl_client[postgresql]' ({' '.join(str(error).split())})",
+            name="psycopg",
+        ) from error
 
 
-def file_name(data_path: DataPath) -> str:
-    """Return the file name of the SQLite store at *data_path*."""
-    return f"{prefix(data_path)}syncrepl.sqlite3"
+def store_exists(data_path: DataPath) -> bool:
+    """Return whether there is an SQLite store, or a PostgreSQL store, at *data_path*.
+
+    Raises:
+        StoreError: the database can't be looked into.
+    """
+    if database_of(data_path) is None:
+        return os.path.lexists(file_name(data_path))
+    try:
+        read_store(data_path).close()
+    except StorePathError:
+        return False
+    return True
 
 
 def read_store(data_path: DataPath) -> "StoreReader":
-    """Open the SQLite store at *data_path* for reading.
+    """Open the SQLite or PostgreSQL store at *data_path* for reading.
 
     It may be in use by a client; nothing is created or changed.
 
     Raises:
         StoreError: there is none, or it can't be read.
     """
-    from .sqlite.reading import StoreReader
-
-    path = _looked_for(data_path)
-    return StoreReader(path)
+    database = database_of(data_path)
+    reader: StoreReader
+    if database is not None:
+        reader = _load("PostgreSQLReader", ".postgresql.reading")(database)
+    else:
+        reader = _load("SQLiteReader", ".sqlite.reading")(_looked_for(data_path))
+    return reader
 
 
 def sinks_of(data_path: DataPath) -> "list[SinkState]":
-    """Return the sinks of the SQLite store at *data_path*; none if there is no store, or no log.
+    """Return the sinks of the store at *data_path*; none if there is no store, or no log.
 
     Raises:
         StoreError: the store can't be read.
     """
-    if not os.path.lexists(file_name(data_path)):
+    if not store_exists(data_path):
         return []
     with read_store(data_path) as reader:
         return reader.sinks
 
 
 def open_changelog(data_path: DataPath, *, patience: float = 60.0) -> "SharedLog":
-    """Open the log of changes of an SQLite store that may be open elsewhere.
+    """Open the log of changes of a store that may be open elsewhere.
 
     Use it in other threads and processes than the client's.
 
     Args:
         data_path: the *data_path* of the client.
-        patience: the maximum number of seconds to wait, when a sink is written, for the end of the
-            client's transaction.
+        patience: the maximum number of seconds to wait, when a sink is written, for the end of
+            another transaction: of the client (SQLite), or of whoever writes a sink (PostgreSQL).
 
     Raises:
         StoreError: there is no store, or it can't be read.
         UsageError: it has no log.
     """
-    from .sqlite.sharing import SharedLog
-
-    return SharedLog(_looked_for(data_path), patience)
+    database = database_of(data_path)
+    log: SharedLog
+    if database is not None:
+        log = _load("PostgreSQLSharedLog", ".postgresql.sharing")(database, patience)
+    else:
+        log = _load("SQLiteSharedLog", ".sqlite.sharing")(_looked_for(data_path), patience)
+    return log
 
 
 def _looked_for(data_path: DataPath) -> str:
@@ -125,25 +153,31 @@ def open_store(kind: Union[str, Store], data_path: DataPath) -> Store:
     """Open a store.
 
     Args:
-        kind: ``"sqlite"``, ``"shelve"``, ``"memory"``, or an open store, which is returned.
-        data_path: a directory, or the prefix of file names; not used for a store in memory.
+        kind: ``"sqlite"``, ``"postgresql"``, ``"shelve"``, ``"memory"``, or an open store, which is
+            returned.  A PostgreSQL database as *data_path* makes it one for ``"sqlite"``, too.
+        data_path: a directory, the prefix of file names, or a PostgreSQL database; not used for a
+            store in memory.
 
     Raises:
-        ConfigurationError: there is no such kind, or *data_path* is not a path.
+        ConfigurationError: there is no such kind, or *data_path* is not a place for it.
         StoreError: the store can't be opened; nothing was created or changed.
     """
     if isinstance(kind, Store):
         return kind
-    if kind == "sqlite":
-        from .sqlite.store import SQLiteStore
-
-        return SQLiteStore(file_name(data_path))
-    if kind == "memory":
-        from .memory import MemoryStore
-
-        return MemoryStore()
-    if kind == "shelve":
-        from .shelve.store import ShelfStore
-
-        return ShelfStore(f"{prefix(data_path)}syncrepl.shelve")
-    raise ConfigurationError(f"store is 'sqlite', 'shelve', 'memory' or a Store, not {kind!r}")
+    database = database_of(data_path)
+    store: Store
+    if kind in ("sqlite", "postgresql") and database is not None:
+        store = _load("PostgreSQLStore", _LATER["PostgreSQLStore"])(database)
+    elif kind == "sqlite":
+        store = _load("SQLiteStore", _LATER["SQLiteStore"])(file_name(data_path))
+    elif kind == "shelve":
+        store = _load("ShelfStore", _LATER["ShelfStore"])(f"{prefix(data_path)}syncrepl.shelve")
+    elif kind == "memory":
+        store = _load("MemoryStore", _LATER["MemoryStore"])()
+    elif kind == "postgresql":
+        raise ConfigurationError("data_path is not the URL of a PostgreSQL database")
+    else:
+        raise ConfigurationError(
+            f"store is 'sqlite', 'postgresql', 'shelve', 'memory' or a Store, not {kind!r}"
+        )
+    return store

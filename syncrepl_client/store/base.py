@@ -10,7 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol
 
 from ..entries import attributes, dn
 from ..entries.attributes import Attributes
@@ -25,8 +25,6 @@ from ..exceptions import (
 from ..protocol.view import Record, SeenUUIDs
 
 if TYPE_CHECKING:  # not every store needs them, and import takes its time
-    import sqlite3
-
     from ..changelog.log import Log
     from ..changelog.states import Entries
     from ..changelog.tables import Tables
@@ -65,6 +63,11 @@ class Origin(NamedTuple):
     tally: Optional[str] = None
 
 
+def never() -> bool:
+    """Return False: no stop was requested."""
+    return False
+
+
 class Store(ABC):
     """An open data store.
 
@@ -78,8 +81,14 @@ class Store(ABC):
     namesakes: Collection[bytes] = frozenset()
     """Keys of the names that the server distinguishes by their spelling alone."""
 
+    qualifier = ""
+    """What comes before the names of the store's tables in SQL: a PostgreSQL schema, and a dot."""
+
     in_callback = False
     """Whether a callback is running, which may use the store and its database."""
+
+    stopping: Callable[[], bool] = staticmethod(never)
+    """Returns True once a stop was requested, which ends a wait for a database."""
 
     @property
     @abstractmethod
@@ -95,8 +104,10 @@ class Store(ABC):
         """Roll back, unlock and close; a second call does nothing."""
 
     @property
-    def connection(self) -> "sqlite3.Connection":
+    def connection(self) -> Any:
         """The database connection in whose open transaction callbacks run.
+
+        Its class depends on that of the store.
 
         Raises:
             StoreError: this kind of store is not a database, or is not open.
@@ -118,7 +129,7 @@ class Store(ABC):
         """
         if self.log is None:
             raise ConfigurationError(
-                f"a {type(self).__name__} can't keep a log of changes: use SQLite"
+                f"a {type(self).__name__} can't keep a log of changes: use SQLite or PostgreSQL"
             )
         return log_of(self.log, self)
 

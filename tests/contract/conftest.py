@@ -10,12 +10,26 @@ from typing import Any
 import pytest
 
 from syncrepl_client.store import Store
-from tests.contract.places import FILE_KINDS, KINDS, Place
+from tests.contract.places import FILE_KINDS, KINDS, LASTING_KINDS, Place, make_place
 
 
 @pytest.fixture(params=KINDS)
 def place(request: Any, tmp_path: Path) -> Iterator[Place]:
-    place = Place(request.param, tmp_path)
+    place = make_place(request, request.param, tmp_path)
+    yield place
+    place.close()
+
+
+@pytest.fixture(params=LASTING_KINDS)
+def lasting_place(request: Any, tmp_path: Path) -> Iterator[Place]:
+    place = make_place(request, request.param, tmp_path)
+    yield place
+    place.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_place(request: Any, tmp_path: Path) -> Iterator[Place]:
+    place = make_place(request, request.param, tmp_path)
     yield place
     place.close()
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 
 import dbm
 import os
+import secrets
 import signal
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Callable
 
+import pytest
+
 from syncrepl_client.entries import attributes, dn
 from syncrepl_client.protocol.view import Record
-from syncrepl_client.store import MemoryStore, Origin, Store, open_store
+from syncrepl_client.store import DataPath, MemoryStore, Origin, Store, location, open_store
+from tests.servers.postgresql import PostgreSQL
 
-KINDS = ("sqlite", "shelve", "memory")
+KINDS = ("sqlite", "shelve", "memory", "postgresql")
+LOCAL_KINDS = ("sqlite", "shelve", "memory")
+LASTING_KINDS = ("sqlite", "shelve", "postgresql")
 FILE_KINDS = ("sqlite", "shelve")
 
 
@@ -26,13 +32,14 @@ class Place:
         self.kind = kind
         self.directory = directory
         self.prefix = f"{directory}{os.sep}"
+        self.where: DataPath = self.prefix
         self.path = directory / f"syncrepl.{'sqlite3' if kind == 'sqlite' else 'shelve'}"
         self._kept: Store | str = MemoryStore() if kind == "memory" else kind
         self._opened: list[Store] = []
 
     def open(self) -> Store:
         """Open the store; the one in memory is the same each time."""
-        store = open_store(self._kept, self.prefix)
+        store = open_store(self._kept, self.where)
         self._opened.append(store)
         return store
 
@@ -62,6 +69,37 @@ class Place:
                 content = path.read_bytes()
             found[str(path.relative_to(self.directory))] = path.lstat().st_mode, content
         return found
+
+
+class Schema(Place):
+    """A schema of its own in a PostgreSQL database."""
+
+    def __init__(self, server: PostgreSQL, directory: Path) -> None:
+        super().__init__("postgresql", directory)
+        self.server = server
+        self.name = f"store_{secrets.token_hex(8)}"
+        self.where = location.PostgreSQL(server.socket_url, schema=self.name)
+
+    def close(self) -> None:
+        super().close()
+        self.server.execute(f"DROP SCHEMA IF EXISTS {self.name} CASCADE")
+
+    def files(self) -> dict[str, tuple[int, bytes]]:
+        """Everything in the schema, and the schema itself: an ID, and a description."""
+        found = self.server.execute(
+            "SELECT nspname, pg_namespace.oid::bigint, relname || ' ' || relkind::text "
+            "FROM pg_namespace LEFT JOIN pg_class ON relnamespace = pg_namespace.oid "
+            "WHERE nspname = %s",
+            self.name,
+        )
+        return {f"{name} {what}": (number, b"") for name, number, what in found}
+
+
+def make_place(request: pytest.FixtureRequest, kind: str, directory: Path) -> Place:
+    """Return a place for a store of that kind."""
+    if kind == "postgresql":
+        return Schema(request.getfixturevalue("postgresql"), directory)
+    return Place(kind, directory)
 
 
 def uid(number: int) -> bytes:

@@ -13,35 +13,50 @@ import pytest
 from syncrepl_client import Changelog
 from syncrepl_client.callbacks import BaseCallback
 from syncrepl_client.exceptions import StoreError, StoreInvalid, StorePathError, UsageError
-from syncrepl_client.store import SQLiteStore, open_changelog, open_store, read_store
+from syncrepl_client.store import (
+    PostgreSQLStore,
+    SQLiteStore,
+    open_changelog,
+    open_store,
+    read_store,
+)
 from syncrepl_client.testing import Feed
 from tests.contract.places import Place, die, in_child, record
 
 
 @pytest.fixture
-def feed(sqlite_place: Place) -> Iterator[Feed]:
-    store = sqlite_place.open()
+def feed(database_place: Place) -> Iterator[Feed]:
+    yield from feed_of(database_place)
+
+
+@pytest.fixture
+def sqlite_feed(sqlite_place: Place) -> Iterator[Feed]:
+    yield from feed_of(sqlite_place)
+
+
+def feed_of(place: Place) -> Iterator[Feed]:
+    store = place.open()
     with Feed(BaseCallback(), store=store, changelog=Changelog(initial="each")) as feed:
         feed.add("dc=x", {"dc": ["x"]})
         feed.refresh_done()
         yield feed
 
 
-def test_a_reader_sees_one_commit(feed: Feed, sqlite_place: Place) -> None:
-    with read_store(sqlite_place.prefix) as reader:
+def test_a_reader_sees_one_commit(feed: Feed, database_place: Place) -> None:
+    with read_store(database_place.where) as reader:
         feed.modify("dc=x", {"description": ["later"]})
         feed.commit()
         log = reader.changelog
         assert [each.seq for each in log.events()] == [1, 2]
         assert log.events()[1].differences[0].added == (b"x",)
-        with pytest.raises(StoreError, match="readonly"):
+        with pytest.raises(StoreError, match=r"read-?only"):
             log.sinks.add("me")
-    with read_store(sqlite_place.prefix) as reader:
+    with read_store(database_place.where) as reader:
         assert reader.changelog.newest == 3
 
 
-def test_a_sink_beside_a_client(feed: Feed, sqlite_place: Place) -> None:
-    with open_changelog(sqlite_place.prefix) as log:
+def test_a_sink_beside_a_client(feed: Feed, database_place: Place) -> None:
+    with open_changelog(database_place.where) as log:
         log.sinks.add("me", 0)
         assert [each.seq for each in log.events(log.sinks["me"].position)] == [1, 2]
         feed.modify("dc=x", {"description": ["not committed"]})
@@ -58,8 +73,8 @@ def test_a_sink_beside_a_client(feed: Feed, sqlite_place: Place) -> None:
     log.close()
 
 
-def test_a_sink_waits_for_the_client(feed: Feed, sqlite_place: Place) -> None:
-    feed.modify("dc=x", {"description": ["in a transaction"]})
+def test_a_sink_waits_for_the_client(sqlite_feed: Feed, sqlite_place: Place) -> None:
+    sqlite_feed.modify("dc=x", {"description": ["in a transaction"]})
     with open_changelog(sqlite_place.prefix, patience=0.01) as log:
         with pytest.raises(StoreError, match="locked"):
             log.sinks.add("me")
@@ -74,7 +89,7 @@ def test_a_sink_waits_for_the_client(feed: Feed, sqlite_place: Place) -> None:
     thread = threading.Thread(target=add)
     thread.start()
     assert not done.wait(0.05)
-    feed.commit()
+    sqlite_feed.commit()
     thread.join()
     assert done.is_set()
 
@@ -115,20 +130,20 @@ def test_what_is_parked(feed: Feed) -> None:
             use()
 
 
-def test_no_log(sqlite_place: Place) -> None:
+def test_no_log(database_place: Place) -> None:
     with pytest.raises(StorePathError):
-        open_changelog(sqlite_place.prefix)
-    sqlite_place.make(record(1))
+        open_changelog(database_place.where)
+    database_place.make(record(1))
     with pytest.raises(UsageError, match="no log"):
-        open_changelog(sqlite_place.prefix)
-    with read_store(sqlite_place.prefix) as reader, pytest.raises(UsageError):
+        open_changelog(database_place.where)
+    with read_store(database_place.where) as reader, pytest.raises(UsageError):
         _ = reader.changelog
 
 
-def test_a_kill_before_the_commit(feed: Feed, sqlite_place: Place) -> None:
+def test_a_kill_before_the_commit(feed: Feed, database_place: Place) -> None:
     def dies() -> None:
-        store = open_store("sqlite", sqlite_place.prefix)
-        assert isinstance(store, SQLiteStore)
+        store = open_store("sqlite", database_place.where)
+        assert isinstance(store, (SQLiteStore, PostgreSQLStore))
         store.begin()
         store.changelog.sinks.add("me")
         store.log.append(store.log.rows(1, None, 1)[0])
@@ -137,7 +152,7 @@ def test_a_kill_before_the_commit(feed: Feed, sqlite_place: Place) -> None:
 
     feed.close()
     assert in_child(dies) == -9
-    with closing(open_store("sqlite", sqlite_place.prefix)) as store:
+    with closing(open_store("sqlite", database_place.where)) as store:
         assert store.changelog.newest == 2
         assert "me" not in store.changelog.sinks
 
@@ -151,10 +166,10 @@ def test_a_kill_before_the_commit(feed: Feed, sqlite_place: Place) -> None:
     "UPDATE syncrepl_log_settings SET settings = '[]'",
     "UPDATE syncrepl_log_settings SET settings = X'00'",
 ])  # fmt: skip
-def test_damaged_cells(feed: Feed, statement: str) -> None:
-    feed.store.connection.execute(statement)
+def test_damaged_cells(sqlite_feed: Feed, statement: str) -> None:
+    sqlite_feed.store.connection.execute(statement)
     with pytest.raises(StoreInvalid):
-        feed.store.changelog.events()
+        sqlite_feed.store.changelog.events()
 
 
 @pytest.mark.parametrize("statement", [
@@ -170,11 +185,11 @@ def test_other_tables_of_that_name(sqlite_place: Place, statement: str) -> None:
         _ = store.changelog
 
 
-def test_a_trigger_on_a_table(feed: Feed, sqlite_place: Place) -> None:
-    feed.store.connection.execute(
+def test_a_trigger_on_a_table(sqlite_feed: Feed, sqlite_place: Place) -> None:
+    sqlite_feed.store.connection.execute(
         "CREATE TRIGGER evil AFTER INSERT ON syncrepl_log BEGIN DELETE FROM syncrepl_sink; END"
     )
-    feed.close()
+    sqlite_feed.close()
     with pytest.raises(StoreInvalid, match="evil"):
         open_changelog(sqlite_place.prefix)
 

@@ -17,11 +17,12 @@ from syncrepl_client.entries import dn
 from syncrepl_client.exceptions import ConfigurationError, StoreError
 from syncrepl_client.protocol.view import Record
 from syncrepl_client.store import MemoryStore, Origin, Store, open_store
-from syncrepl_client.store.sqlite import cache
+from syncrepl_client.store.cache import EntryCache
 from tests.contract.places import (
-    KINDS,
+    LOCAL_KINDS,
     Place,
     Refused,
+    Schema,
     consistent,
     displaced,
     fill,
@@ -31,6 +32,7 @@ from tests.contract.places import (
     reference,
     uid,
 )
+from tests.servers.postgresql import PostgreSQL
 
 TREE = [
     record(1, "dc=x"),
@@ -80,8 +82,8 @@ def test_no_use_before_it_is_made(place: Place, use: Callable[[Store], Any]) -> 
 
 
 @pytest.mark.parametrize("use", [*READS, *WRITES])
-def test_no_use_after_close(file_place: Place, use: Callable[[Store], Any]) -> None:
-    store = file_place.create(record(1))
+def test_no_use_after_close(lasting_place: Place, use: Callable[[Store], Any]) -> None:
+    store = lasting_place.create(record(1))
     store.close()
     assert not store.exists
     with pytest.raises(StoreError):
@@ -578,14 +580,14 @@ def test_entries_to_delete_are_removed_on_the_way(store: Store, unseen: bool) ->
     assert len(store) == 99
 
 
-def test_what_was_named_is_not_kept(file_place: Place) -> None:
-    store = file_place.create(record(1))
+def test_what_was_named_is_not_kept(lasting_place: Place) -> None:
+    store = lasting_place.create(record(1))
     store.seen.mark_present([uid(7)])
     store.seen.mark_placed(uid(1))
     store.begin()
     store.commit(origin(b"1"))
     store.close()
-    store = file_place.open()
+    store = lasting_place.open()
     assert not store.seen.any_unknown()
     assert not store.seen.is_placed(uid(1))
 
@@ -780,18 +782,20 @@ def seen(store: Store) -> list[Any]:
     ]
 
 
+@pytest.mark.parametrize("misses", [None, 1, 2])
 @pytest.mark.parametrize("many", [0, 3, 1024])
 @settings(
-    max_examples=40,
+    max_examples=20,
     suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
 )
 @given(steps=st.lists(STEPS, max_size=30))
-def test_reading_ahead_changes_nothing(many: int, steps: list[Any]) -> None:
-    """Each step asks for what only SQLite has read ahead, or not written yet."""
+def test_reading_ahead_changes_nothing(many: int, misses: int | None, steps: list[Any]) -> None:
+    """Each step asks for what only a database has read ahead, or not written yet."""
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(cache, "_FEW", 0)
-        patch.setattr(cache, "_MANY", many)
+        patch.setattr(EntryCache, "few", 0)
+        patch.setattr(EntryCache, "many", many)
+        patch.setattr(EntryCache, "misses", misses)
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         memory = MemoryStore()
         place = Place("sqlite", directory)
@@ -818,14 +822,10 @@ def test_reading_ahead_changes_nothing(many: int, steps: list[Any]) -> None:
         assert seen(memory) == seen(stores[1])
 
 
-@settings(max_examples=40)
-@given(st.lists(STEPS, max_size=30))
-def test_all_stores_do_the_same(steps: list[Any]) -> None:
+def do_the_same(steps: list[Any], places: list[Place]) -> None:
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stores = []
-        for kind in KINDS:
-            place = Place(kind, directory)
+        for place in places:
             stack.callback(place.close)
             stores.append(place.create())
             stores[-1].begin()
@@ -838,3 +838,16 @@ def test_all_stores_do_the_same(steps: list[Any]) -> None:
         for store in stores:
             store.rollback()
             consistent(store)
+
+
+@settings(max_examples=40)
+@given(st.lists(STEPS, max_size=30))
+def test_all_stores_do_the_same(steps: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        do_the_same(steps, [Place(kind, Path(directory)) for kind in LOCAL_KINDS])
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, max_size=30))
+def test_postgresql_does_the_same(postgresql: PostgreSQL, tmp_path: Path, steps: list[Any]) -> None:
+    do_the_same(steps, [Place("memory", tmp_path), Schema(postgresql, tmp_path)])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import unittest
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from syncrepl_client.store import open_changelog
 from tests.docs.conftest import PEOPLE, Directory
 from tests.docs.snippets import DOCUMENTS, PYTHON, Fragments, blocks, python_lines
 from tests.servers.missing import may_miss
+from tests.servers.postgresql import PostgreSQL
 from tests.servers.receiver import write_secret
 
 WITH_FRAGMENTS = sorted({block.document for block in PYTHON if not block.program})
@@ -26,8 +28,23 @@ def test_no_python_is_overlooked(path: Path) -> None:
     assert len(found) == python_lines(path)
 
 
+@pytest.fixture
+def directory_database(postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A PostgreSQL database that libpq connects to by default."""
+    postgresql.execute("CREATE DATABASE directory")
+    monkeypatch.setenv("PGHOST", str(postgresql.directory))
+    monkeypatch.setenv("PGPORT", str(postgresql.port))
+    monkeypatch.setenv("PGUSER", postgresql.user)
+    yield
+    postgresql.execute("DROP DATABASE directory")
+
+
 @pytest.mark.parametrize("document", WITH_FRAGMENTS)
-def test_fragments(document: str, directory: Directory, workplace: Path) -> None:
+def test_fragments(
+    document: str, directory: Directory, workplace: Path, request: pytest.FixtureRequest
+) -> None:
+    if document == "stores.rst":
+        request.getfixturevalue("directory_database")
     if document == "sinks.rst":
         for package in {each for kind in SINKS.values() for each in kind.packages}:
             if may_miss(package):
@@ -56,6 +73,7 @@ def check(document: str, results: dict[str, Any]) -> None:
     elif document == "stores.rst":
         assert results["mirror"].entries == dict(results["store"].items().items())
         assert len(results["mirror"].entries) == PEOPLE + 4
+        assert results["rows"] >= PEOPLE + 4
     elif document == "helpers.rst":
         check_helpers(results)
     elif document == "migrating.rst":

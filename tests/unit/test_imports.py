@@ -102,7 +102,7 @@ DOORS = {
 TESTING = f"{PACKAGE}.testing"
 SERVERS = f"{TESTING}.process"
 """Runs servers, for tests: nothing else in the library starts processes."""
-DATABASES = {"sqlite3", "dbm"}
+DATABASES = {"sqlite3", "dbm", "psycopg"}
 NOWHERE = {"pickle", "shelve", "marshal", "copyreg", "subprocess", "multiprocessing"}
 OUTSIDE = {"os", "io", "time", "logging", "pathlib", "random", "tempfile", "threading"}
 CLOCK = {"now", "today", "utcnow"}  # of datetime, whose dates themselves are data
@@ -142,6 +142,7 @@ def test_the_doors_are_there() -> None:
     assert "sqlite3" in outer(f"{PACKAGE}.store.sqlite.store")
     assert "sqlite3" in outer(f"{PACKAGE}.store.scratch")
     assert "dbm" in outer(f"{PACKAGE}.store.shelve.store")
+    assert "psycopg" in outer(f"{PACKAGE}.store.postgresql.database")
 
 
 @pytest.mark.parametrize("part", PURE)

@@ -12,7 +12,7 @@ from ...entries import attributes
 from ...entries.differences import OPERATIONAL
 from ...entries.printable import printable
 from ...formats import jsonlines, ldifrecord
-from ...store import read_store
+from ...store import DataPath, read_store
 from .. import options, parameters, past
 from ..exits import Exit
 from ..output import report, terminal
@@ -35,7 +35,7 @@ from ..past import Name
 @options.data(required=True, help=options.LOOK)
 @options.verbose
 def command(
-    data_path: str,
+    data_path: DataPath,
     of: Name,
     since: datetime,
     until: Optional[datetime],

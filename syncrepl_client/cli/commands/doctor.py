@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``syncrepl-client doctor``: checks whether a server can be followed, and advises if not."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Optional
@@ -9,7 +8,7 @@ from typing import Optional
 import click
 
 from ...doctor import Finding, Verdict, examine
-from ...store import Origin, file_name, read_store
+from ...store import Origin, read_store, store_exists
 from .. import options
 from ..exits import Exit
 from ..output.report import Report, counted, write_json
@@ -54,7 +53,7 @@ def command(target: Target, form: str) -> int:
 
 def _origin(target: Target) -> Optional[Origin]:
     """Return the origin of the state, if there is one, and it is of this search."""
-    if target.data_path is None or not os.path.lexists(file_name(target.data_path)):
+    if target.data_path is None or not store_exists(target.data_path):
         return None
     with read_store(target.data_path) as reader:
         return reader.origin

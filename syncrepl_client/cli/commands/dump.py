@@ -8,7 +8,7 @@ import click
 
 from ...entries.differences import OPERATIONAL
 from ...formats import content
-from ...store import read_store
+from ...store import DataPath, read_store
 from .. import options, parameters, past
 from ..exits import Exit
 from ..output import report
@@ -24,7 +24,7 @@ from ..output import report
               "'2026-11-28 14:30'.")  # fmt: skip
 @options.data(required=True, help=options.LOOK)
 @options.verbose
-def command(data_path: str, form: str, operational: bool, time: Optional[datetime]) -> int:
+def command(data_path: DataPath, form: str, operational: bool, time: Optional[datetime]) -> int:
     """Write the entries of a state to stdout, parents before children.
 
     No server is asked. The state may be in use: what was committed last, when this began, is

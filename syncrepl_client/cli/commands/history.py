@@ -12,7 +12,7 @@ from ...changelog import Event
 from ...entries.differences import OPERATIONAL
 from ...formats import events
 from ...formats.arrangement import SubtreeRenames
-from ...store import read_store
+from ...store import DataPath, read_store
 from .. import options, parameters, past
 from ..exits import Exit
 from ..output import report, terminal
@@ -36,7 +36,7 @@ from ..output.human import HumanCallback, console
 @options.data(required=True, help=options.LOOK)
 @options.verbose
 def command(
-    data_path: str,
+    data_path: DataPath,
     of: Optional[str],
     since: Optional[datetime],
     until: Optional[datetime],

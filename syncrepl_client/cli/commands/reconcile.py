@@ -10,7 +10,7 @@ from contextlib import closing
 import click
 
 from ...exceptions import StoreLocked
-from ...store import file_name, open_store, read_store
+from ...store import DataPath, describe, open_store, read_store
 from .. import options
 from ..exits import Exit
 from ..output.report import Report, counted
@@ -19,7 +19,7 @@ from ..output.report import Report, counted
 @click.command
 @options.data(required=True, help=options.LOOK)
 @options.verbose
-def command(data_path: str) -> int:
+def command(data_path: DataPath) -> int:
     """Make the program that owns a state compare everything at its next start.
 
     The cookie is removed from the state. So in the program's next search the server sends
@@ -33,7 +33,7 @@ def command(data_path: str) -> int:
         store = open_store("sqlite", data_path)
     except StoreLocked as error:
         raise StoreLocked(
-            f"the state {file_name(data_path)!r} is in use: have the program that uses it call "
+            f"the state {describe(data_path)!r} is in use: have the program that uses it call "
             "client.reconcile(), or stop it first"
         ) from error
     with closing(store):

@@ -12,6 +12,7 @@ from ...network.credentials import PasswordFile, PasswordVariable
 from ...sinks import Relay, Sink
 from ...sinks.endpoint import Secret
 from ...sinks.registry import SINKS, kind_of, make_sink
+from ...store import DataPath
 from .. import options, parameters
 from ..exits import Exit
 from ..signals import Signals
@@ -49,7 +50,7 @@ _FILE = click.Path(exists=True, dir_okay=False)
 @options.data(required=True, help=options.LOOK)
 @options.verbose
 def command(
-    data_path: str,
+    data_path: DataPath,
     where: str,
     name: str,
     from_start: bool,
@@ -86,7 +87,9 @@ def command(
     return Exit.DONE
 
 
-def _sink(where: str, secret_file: Optional[str], cacert: Optional[str], data_path: str) -> Sink:
+def _sink(
+    where: str, secret_file: Optional[str], cacert: Optional[str], data_path: DataPath
+) -> Sink:
     kind = kind_of(where)
     if kind is not None:
         # What it logs about connections is in the sink's answers, too.

@@ -9,7 +9,7 @@ import click
 from ...entries.differences import OPERATIONAL
 from ...entries.printable import printable
 from ...formats import content
-from ...store import read_store
+from ...store import DataPath, read_store
 from .. import options, parameters, past
 from ..exits import Exit
 from ..output import report, terminal
@@ -27,7 +27,7 @@ from ..past import Name
 @options.data(required=True, help=options.LOOK)
 @options.verbose
 def command(
-    data_path: str, of: Name, time: Optional[datetime], form: str, operational: bool
+    data_path: DataPath, of: Name, time: Optional[datetime], form: str, operational: bool
 ) -> int:
     """Write an entry of a state as it is, or as it was at some time.
 

@@ -10,7 +10,7 @@ import click
 
 from ...changelog import Log, Parked, SinkState
 from ...entries import dn
-from ...store import open_changelog, read_store
+from ...store import DataPath, open_changelog, read_store
 from .. import options, past
 from ..exits import Exit
 from ..output import report
@@ -45,7 +45,7 @@ _WIDTHS = 10, 21
 @options.data(required=True, help=options.LOOK)
 @options.verbose
 def command(
-    data_path: str,
+    data_path: DataPath,
     name: Optional[str],
     action: Optional[str],
     entry: Optional[str],
@@ -143,7 +143,7 @@ def _sinks(log: Log, name: Optional[str]) -> list[SinkState]:
 # --- showing
 
 
-def _show(data_path: str, name: Optional[str], form: str) -> int:
+def _show(data_path: DataPath, name: Optional[str], form: str) -> int:
     with read_store(data_path) as reader:
         log = reader.changelog
         sinks = _sinks(log, name)

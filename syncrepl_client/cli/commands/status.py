@@ -12,7 +12,7 @@ from ...changelog import SinkState
 from ...engine import lag
 from ...engine.lag import Lag, Mark
 from ...protocol.guard import Tally
-from ...store import Origin, read_store
+from ...store import DataPath, Origin, read_store
 from ...waiting.waker import Waker
 from .. import options
 from ..exits import Exit
@@ -36,7 +36,7 @@ class Stored(NamedTuple):
     sinks: "list[SinkState]"
 
 
-def look(data_path: str) -> Stored:
+def look(data_path: DataPath) -> Stored:
     """Return the current state of the store at *data_path*.
 
     Raises:

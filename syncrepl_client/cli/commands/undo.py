@@ -13,7 +13,7 @@ from ...changes import ChangeKind
 from ...entries import dn
 from ...entries.printable import printable
 from ...formats import undo as ldif
-from ...store import StoreReader, read_store
+from ...store import DataPath, StoreReader, read_store
 from .. import options, parameters
 from ..exits import Exit
 from ..output import report, terminal
@@ -38,7 +38,7 @@ _MOST = 20
 @options.data(required=True, help=options.LOOK)
 @options.verbose
 def command(
-    data_path: str,
+    data_path: DataPath,
     names: Sequence[str],
     since: datetime,
     until: Optional[datetime],

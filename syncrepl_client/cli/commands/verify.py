@@ -24,7 +24,7 @@ from ...changes import Change
 from ...engine.verification import Difference, DifferenceKind
 from ...entries import dn
 from ...exceptions import StoreError, TooManyDeletes
-from ...store import Origin, file_name, open_store, read_store
+from ...store import DataPath, Origin, file_name, open_store, read_store
 from .. import options
 from ..exits import Exit
 from ..output.report import Report, counted, write_json
@@ -214,7 +214,7 @@ def _interruptible() -> "Iterator[None]":
 
 
 @contextmanager
-def _copy(data_path: str) -> "Iterator[tuple[str, Origin]]":
+def _copy(data_path: DataPath) -> "Iterator[tuple[str, Origin]]":
     try:
         directory = tempfile.TemporaryDirectory(prefix="syncrepl-verify-")
     except OSError as error:

@@ -25,7 +25,7 @@ from ...engine.retry import retriable
 from ...engine.stats import CONNECTING
 from ...entries.differences import OPERATIONAL
 from ...service import Notifier
-from ...store import open_store, sinks_of
+from ...store import DataPath, open_store, sinks_of
 from .. import execute, options, parameters
 from ..errors import Interrupted, one_line
 from ..exits import Exit
@@ -333,7 +333,7 @@ def _logged(progress: RefreshProgress) -> Iterator[None]:
 
 
 def _metrics(
-    address: tuple[str, int], stopping: Signals[Syncrepl], data_path: Optional[str]
+    address: tuple[str, int], stopping: Signals[Syncrepl], data_path: Optional[DataPath]
 ) -> AbstractContextManager[None]:
     try:
         from ..output.metrics import Figures, served

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the file says, checked and converted: nothing is opened for writing, or connected to."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from ...callbacks import BaseCallback, usable
-from ...store import file_name
+from ...store import DataPath
+from ...store.location import identify
 from .. import parameters
 from . import values
 from .document import Document, Mistake
@@ -33,7 +33,7 @@ class StreamSettings:
 
     name: str
     said: Mapping[str, Any]
-    data_path: str
+    data_path: DataPath
     arguments: Mapping[str, Any] = field(compare=False, repr=False)
     callback: Callable[[], Any] = field(compare=False, repr=False)
     sinks: Mapping[str, SinkSettings] = field(compare=False)
@@ -130,7 +130,7 @@ def _check_stores(top: Table, streams: Mapping[str, StreamSettings]) -> None:
     seen: dict[str, str] = {}
     for stream in streams.values():
         if stream.data_path:
-            path = os.path.realpath(file_name(stream.data_path))
+            path = identify(stream.data_path)
             other = seen.setdefault(path, stream.name)
             if other != stream.name:
                 key = ("stream", stream.name, "data")

@@ -9,6 +9,7 @@ from ...entries.differences import OPERATIONAL
 from ...exceptions import SyncreplError
 from ...sinks import Relay, Sink
 from ...sinks.registry import SINKS, Kind, kind_of, load_sink
+from ...store import DataPath
 from .. import parameters
 from . import values
 from .streamsettings import secret_of
@@ -38,7 +39,7 @@ class SinkSettings:
     stream: str
     name: str
     said: Mapping[str, Any]
-    data_path: str
+    data_path: DataPath
     make: Callable[[], Sink] = field(compare=False, repr=False)
     relay: Mapping[str, Any] = field(compare=False, repr=False)
 
@@ -51,7 +52,7 @@ class SinkSettings:
         return Relay(self.data_path, self.make(), name=self.name, **self.relay)
 
 
-def read_sink(name: str, table: Table, data_path: str) -> SinkSettings:
+def read_sink(name: str, table: Table, data_path: DataPath) -> SinkSettings:
     """Return the settings of a sink; note mistakes."""
     kind = table.get("kind", values.text, "")
     make = table.get("kind", _own, None) if ":" in kind else _maker(table, kind, data_path)
@@ -94,7 +95,7 @@ def _own(value: Any) -> Callable[[], Sink]:
     return make
 
 
-def _maker(table: Table, name: str, data_path: str) -> Optional[Callable[[], Sink]]:
+def _maker(table: Table, name: str, data_path: DataPath) -> Optional[Callable[[], Sink]]:
     """Return what makes a sink of a kind that the library has."""
     where = table.get("url", values.text, "", required=True)
     name = name or kind_of(where) or ""

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The table of a stream: the arguments of its client."""
 
-import os
 import sys
 from dataclasses import replace
 from typing import Any, Optional, Union
@@ -18,8 +17,9 @@ from ...exceptions import SyncreplError
 from ...modes import SyncreplMode
 from ...network.credentials import Credentials, PasswordFile, PasswordVariable
 from ...protocol.guard import DEFAULT_LIMIT
-from ...store import file_name, read_store
+from ...store import DataPath, file_name, read_store, store_exists
 from ...store.base import check_path
+from ...store.location import database_of, in_schema
 from ...url import SearchUrl
 from . import values
 from .values import Table
@@ -36,7 +36,7 @@ def arguments_of(table: Table) -> dict[str, Any]:
     search: Optional[SearchUrl] = table.get("url", _search, None, required=True)
     change_search = table.get("change_search", values.flag, False)
     limit: Union[int, float, None] = DEFAULT_LIMIT
-    path = table.get("data", values.text, "", required=True)
+    path = _place(table)
     arguments = {
         "data_path": path,
         "mode": SyncreplMode.REFRESH_AND_PERSIST,
@@ -129,15 +129,29 @@ def _secret_variable(value: Any) -> PasswordVariable:
 # --- the store
 
 
-def _check_store(data_path: str, search: SearchUrl, *, change_search: bool) -> None:
+def _place(table: Table) -> DataPath:
+    """Return the place of the store; note mistakes."""
+    path: str = table.get("data", values.text, "", required=True)
+    schema = table.get("schema", values.text, None)
+    database = database_of(path)
+    if database is not None and database.has_password:
+        table.mistake(("data",), "secrets are not written here: use libpq's password file")
+    try:
+        return in_schema(path, schema)
+    except SyncreplError as error:
+        table.mistake(("schema",), str(error))
+        return path
+
+
+def _check_store(data_path: DataPath, search: SearchUrl, *, change_search: bool) -> None:
     """Check that the store is, or could be, that of *search*.
 
     Raises:
         SyncreplError: it is not.
     """
-    path = file_name(data_path)
-    check_path(path)
-    if os.path.lexists(path) and not change_search:
+    if database_of(data_path) is None:
+        check_path(file_name(data_path))
+    if store_exists(data_path) and not change_search:
         with read_store(data_path) as reader:
             if reader.origin.url is not None:
                 search.check_same_search(url.parse(reader.origin.url))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the status page shows of a stream, read from its store."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from ...entries.differences import OPERATIONAL, AttributeChange, AttributeChange
 from ...exceptions import StoreError, UsageError
 from ...formats import events
 from ...formats.jsonlines import json_values
-from ...store import file_name, read_store
+from ...store import DataPath, read_store, store_exists
 from ..errors import one_line
 from ..output.report import counted
 from .samples import Bar
@@ -92,11 +91,11 @@ class View:
 # --- reading
 
 
-def read(data_path: str, *, values: bool) -> Shown:
+def read(data_path: DataPath, *, values: bool) -> Shown:
     """Return what the store at *data_path* has; with *values* also those of attributes."""
-    if not os.path.lexists(file_name(data_path)):  # it was never connected
-        return Shown((), (), (), has_log=False)
     try:
+        if not store_exists(data_path):  # it was never connected
+            return Shown((), (), (), has_log=False)
         with read_store(data_path) as reader:
             sinks = reader.sinks
             try:

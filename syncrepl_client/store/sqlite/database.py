@@ -119,6 +119,12 @@ class Database:
         """Return all rows."""
         return list(self.select(sql, (), tuple))
 
+    def fetch(
+        self, sql: str, values: Sequence[Any], convert: Callable[[tuple[Any, ...]], T]
+    ) -> list[T]:
+        """Return all rows, each converted."""
+        return list(self.select(sql, values, convert))
+
     def select(
         self, sql: str, values: Sequence[Any], convert: Callable[[tuple[Any, ...]], T]
     ) -> Iterator[T]:

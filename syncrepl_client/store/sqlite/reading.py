@@ -6,20 +6,19 @@ Readers of a database in WAL mode block nobody, and see the same commit all the 
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
-from types import TracebackType
 from typing import Optional
 
 from ...changelog.log import Log
-from ...changelog.sinks import SinkState
 from ...entries import dn
-from ...entries.attributes import Attributes
 from ...exceptions import StoreError, StoreInvalid, StorePathError
 from ...protocol.view import Record
-from ..base import KEYS_VERSION, Items, Origin, log_of
+from ..base import KEYS_VERSION, Origin, log_of
 from ..locking import is_locked, require_files
+from ..reading import StoreReader
 from .database import Database
+from .entries import KEY_END
 from .log import SQLiteLog
 from .schema import (
     DEFENCES,
@@ -29,7 +28,7 @@ from .schema import (
     origin_of,
     record_of,
 )
-from .store import BESIDE, KEY_END
+from .store import BESIDE
 
 _ENTRY = "uuid, key, dn, attrs FROM syncrepl_entry"
 _PAGES_AT_ONCE = 4096
@@ -95,7 +94,7 @@ class CommittedEntries:
         return list(self._database.records(sql, (uuid, limit)))
 
 
-class StoreReader(CommittedEntries):
+class SQLiteReader(CommittedEntries, StoreReader):
     """The store as it was last committed when this was opened.
 
     While it is open, SQLite can't restart its ``-wal`` file, so that of a busy client grows.
@@ -172,10 +171,6 @@ class StoreReader(CommittedEntries):
             return next((each for each in self.live() if dn.key(each.dn) == key), None)
         return super().at(key)
 
-    def items(self) -> Mapping[str, Attributes]:
-        """Return a read-only mapping of DNs to attributes, which reads lazily."""
-        return Items(self)
-
     @property
     def changelog(self) -> Log:
         """The log of changes.
@@ -186,10 +181,8 @@ class StoreReader(CommittedEntries):
         return log_of(SQLiteLog(self._database), self)
 
     @property
-    def sinks(self) -> list[SinkState]:
-        """The sinks of the log of changes; none if there is no log."""
-        tables = SQLiteLog(self._database)
-        return list(Log(tables, self).sinks) if tables.exist else []
+    def has_log(self) -> bool:
+        return SQLiteLog(self._database).exist
 
     def copy(self, path: str) -> None:
         """Copy the database, including tables of other programs, to a new file at *path*.
@@ -212,17 +205,6 @@ class StoreReader(CommittedEntries):
     def close(self) -> None:
         """Close it; a second call does nothing."""
         self._database.close()
-
-    def __enter__(self) -> "StoreReader":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
 
 
 def require_store(path: str) -> None:

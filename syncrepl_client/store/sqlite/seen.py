@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ...entries import dn
 from ...protocol.view import Record, SeenUUIDs
-from .cache import EntryCache
+from ..cache import EntryCache
 from .database import Database, unadapted
+from .entries import COLUMNS
 
 SCRATCH = (
     "CREATE TEMP TABLE seen (id INTEGER PRIMARY KEY, mark INTEGER NOT NULL)",
@@ -138,7 +139,8 @@ class SQLiteSeenUUIDs(SeenUUIDs):
     def to_delete(self, *, unseen: bool) -> Iterator[Record]:
         self._settle()
         # To delete the row that a SELECT is at is safe in SQLite; no other one is deleted.
-        return self._entries.records(f"{_TO_DELETE[unseen]} ORDER BY key DESC", (_GONE,))
+        sql = f"SELECT {COLUMNS} FROM {_TO_DELETE[unseen]} ORDER BY key DESC"
+        return self._database.records(sql, (_GONE,))
 
     def count_to_delete(self, *, unseen: bool) -> int:
         self._settle()

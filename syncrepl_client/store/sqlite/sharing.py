@@ -7,20 +7,18 @@ the client.
 
 import sqlite3
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Optional
+from typing import Callable
 
-from ...changelog import snapshots
-from ...changelog.log import Event, Log
-from ...changelog.snapshots import Page
 from ...exceptions import StoreError, UsageError
+from ..locking import FileLock
+from ..reading import SharedLog
 from .database import Database
 from .log import SQLiteLog
 from .reading import CommittedEntries, require_store
 from .schema import DEFENCES, check_database
 
 
-class SharedLog(Log):
+class SQLiteSharedLog(SharedLog):
     """The log of changes of a store that may be open elsewhere.
 
     It shows committed changes.  One thread at a time may use it.
@@ -38,8 +36,7 @@ class SharedLog(Log):
         require_store(path)
         self._database = Database(path)
         tables = SQLiteLog(self._database)
-        self._committed = CommittedEntries(self._database)
-        super().__init__(tables, self._committed)
+        super().__init__(tables, CommittedEntries(self._database))
         with ExitStack() as undo:
             undo.callback(self.close)
             try:
@@ -56,41 +53,16 @@ class SharedLog(Log):
                 )
             undo.pop_all()
 
-    def snapshot_page(self, snapshot: bytes, cursor: bytes, seq: int, limit: int) -> Page:
-        """Return a part of a snapshot: the entries after *cursor*, as they were after event *seq*.
-
-        Args:
-            snapshot: the identifier of the snapshot.
-            cursor: the UUID of the last entry of the part before; empty at the beginning.
-            seq: the sequence number.
-            limit: the maximum number of entries.
+    def lock(self, name: str) -> Callable[[], None]:
+        """Lock the sink *name*; return what unlocks it.
 
         Raises:
-            StoreError: the store can't be read, or is damaged.
+            StoreLocked: it is locked.
+            StorePathError: the lock can't be created beside the store.
         """
-        with self._tables.snapshot():
-            return snapshots.read(self._states(), self._committed, snapshot, cursor, seq, limit)
-
-    def snapshot_event(self, snapshot: bytes, uuid: bytes, seq: int) -> Optional[Event]:
-        """Return the event of one entry in a snapshot; None if there was none after event *seq*.
-
-        Raises:
-            StoreError: the store can't be read, or is damaged.
-        """
-        with self._tables.snapshot():
-            return snapshots.event_of(self._states(), snapshot, uuid, seq)
+        prefix = self._database.path.removesuffix("sqlite3")
+        return FileLock(f"{prefix}{name}.relay", create=True).release
 
     def close(self) -> None:
         """Close it; a second call does nothing."""
         self._database.close()
-
-    def __enter__(self) -> "SharedLog":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()

@@ -15,9 +15,10 @@ from ...entries import dn
 from ...exceptions import StoreError, StoreInvalid
 from ...protocol.view import Record
 from ..base import FORMAT_VERSION, Origin, Store, check_path, pack_names
+from ..cache import EntryCache
 from ..locking import FileLock, check_owner, require_files
-from .cache import EntryCache
 from .database import Database
+from .entries import KEY_END, SQLiteEntries
 from .log import SQLiteLog
 from .schema import (
     DEFENCES,
@@ -39,8 +40,6 @@ _SET_ORIGIN = f"UPDATE syncrepl_origin SET {', '.join(f'{name} = ?' for name in 
 _GET_NAMESAKES = "SELECT namesakes FROM syncrepl_origin"
 _SET_NAMESAKES = "UPDATE syncrepl_origin SET namesakes = ?"
 _COUNT = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
-KEY_END = b"\xff" * 2
-"""Sorts after every key that starts with a given key, except those of displaced entries."""
 
 
 class SQLiteStore(Store):
@@ -55,7 +54,8 @@ class SQLiteStore(Store):
         self.path = path
         self._lock: Optional[FileLock] = None
         self._database = Database(path)
-        self._cache = EntryCache(self._database)
+        self._entries = SQLiteEntries(self._database)
+        self._cache = EntryCache(self._entries)
         self._seen = self.seen = SQLiteSeenUUIDs(self._database, self._cache)
         self._log = SQLiteLog(self._database, lambda: self.in_callback)
         check_path(path)
@@ -165,9 +165,9 @@ class SQLiteStore(Store):
 
     def below(self, key: bytes, *, reverse: bool = False) -> Iterator[Record]:
         self._write_out()
-        return self._cache.records(
-            f"syncrepl_entry WHERE key > ? AND key < ? ORDER BY key {'DESC' if reverse else 'ASC'}",
-            (key, key + KEY_END),
+        order = "DESC" if reverse else "ASC"
+        return self._entries.records(
+            f"key > ? AND key < ? ORDER BY key {order}", (key, key + KEY_END)
         )
 
     def has_displaced(self) -> bool:
@@ -188,9 +188,7 @@ class SQLiteStore(Store):
 
     def live(self) -> Iterator[Record]:
         self._write_out()
-        return self._cache.records(
-            "syncrepl_entry WHERE key < ? ORDER BY key", (dn.FIRST_NOT_LIVE,)
-        )
+        return self._entries.records("key < ? ORDER BY key", (dn.FIRST_NOT_LIVE,))
 
     # --- writing
 

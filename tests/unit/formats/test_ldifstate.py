@@ -14,7 +14,8 @@ from syncrepl_client.formats.ldifstate import (
     LDIFStateInMemory,
     open_state,
 )
-from syncrepl_client.store import MemoryStore, SQLiteStore, Store
+from syncrepl_client.store import Store
+from tests.contract.places import Place, make_place
 
 
 class Kept:
@@ -44,13 +45,19 @@ class Kept:
         return found
 
 
-@pytest.fixture(params=["database", "memory"])
-def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
-    database = request.param == "database"
-    kept = Kept(SQLiteStore(str(tmp_path / "store")) if database else MemoryStore())
-    assert isinstance(kept.state, LDIFStateInDatabase if database else LDIFStateInMemory)
-    yield kept
-    kept.store.close()
+@pytest.fixture(params=["sqlite", "postgresql", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    place = make_place(request, request.param, tmp_path)
+    yield place
+    place.close()
+
+
+@pytest.fixture
+def kept(place: Place) -> Kept:
+    kept = Kept(place.open())
+    wanted = LDIFStateInMemory if place.kind == "memory" else LDIFStateInDatabase
+    assert isinstance(kept.state, wanted)
+    return kept
 
 
 def test_keys_are_in_order(kept: Kept) -> None:
@@ -81,9 +88,10 @@ def test_a_rollback_undoes_it_all(kept: Kept) -> None:
     assert list(kept.state.records()) == []
 
 
-def test_keys_outlive_the_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["sqlite", "postgresql"], indirect=True)
+def test_keys_outlive_the_process(place: Place) -> None:
     for expected in ([], [b"key"]):
-        kept = Kept(SQLiteStore(str(tmp_path / "store")))
+        kept = Kept(place.open())
         assert kept.keys() == expected
         assert list(kept.state.records()) == []
         kept.state.add(b"key", bytes(16))

@@ -12,8 +12,9 @@ import pytest
 
 from syncrepl_client.entries import attributes, dn
 from syncrepl_client.protocol.view import Record
-from syncrepl_client.store.sqlite import absence
-from syncrepl_client.store.sqlite.absence import Absence
+from syncrepl_client.store import absence
+from syncrepl_client.store.absence import Absence
+from syncrepl_client.store.cache import EntryCache
 from syncrepl_client.store.sqlite.store import SQLiteStore
 
 NOT_FEW = 9
@@ -64,6 +65,13 @@ def test_an_empty_store_is_not_searched(store: SQLiteStore) -> None:
     assert [store.at(each.key) for each in fresh] == [None] * NOT_FEW
 
 
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the cache keep nothing from one group to the next."""
+    monkeypatch.setattr(EntryCache, "many", 0)
+
+
+@pytest.mark.usefixtures("forgetful")
 def test_what_was_put_since_is_found(store: SQLiteStore) -> None:
     known = [record(number) for number in range(NOT_FEW)]
     store.begin()
@@ -77,6 +85,7 @@ def test_what_was_put_since_is_found(store: SQLiteStore) -> None:
     assert [store.at(each.key) for each in again] == known
 
 
+@pytest.mark.usefixtures("forgetful")
 def test_a_new_key_of_an_old_entry_is_found(store: SQLiteStore) -> None:
     known = [record(number) for number in range(NOT_FEW)]
     renamed = [record(number, f"uid=new{number},dc=x") for number in range(NOT_FEW)]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The entry table of an SQLite store."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from ...protocol.view import Record
+from ..cache import EntryTable
+from .database import Database, unadapted
+
+COLUMNS = "uuid, key, dn, attrs"
+_PUT = (
+    f"INSERT INTO syncrepl_entry ({COLUMNS}) VALUES (?, ?, ?, ?) ON CONFLICT (uuid) DO UPDATE SET "
+    "key = excluded.key, dn = excluded.dn, attrs = excluded.attrs"
+)
+KEY_END = b"\xff" * 2
+"""Sorts after every key that starts with a given key, except those of displaced entries."""
+
+
+class SQLiteEntries(EntryTable):
+    """The entry table."""
+
+    def __init__(self, database: Database) -> None:
+        """Initialize from the database."""
+        self._database = database
+
+    def is_empty(self) -> bool:
+        return self._database.row("SELECT 1 FROM syncrepl_entry LIMIT 1") is None
+
+    def with_uuids(self, uuids: Collection[bytes]) -> Iterator[Record]:
+        return self.records(f"uuid IN ({_marks(uuids)})", unadapted(uuids))
+
+    def with_keys(self, keys: Collection[bytes]) -> Iterator[Record]:
+        return self.records(f"key IN ({_marks(keys)})", unadapted(keys))
+
+    def is_vacant(self, key: bytes) -> bool:
+        sql = "SELECT 1 FROM syncrepl_entry WHERE key > ? AND key < ? LIMIT 1"
+        return self._database.row(sql, (key, key + KEY_END)) is None
+
+    def records(self, where: str, values: Sequence[Any]) -> Iterator[Record]:
+        """Yield the entries that the condition *where* is true for."""
+        sql = f"SELECT {COLUMNS} FROM syncrepl_entry WHERE {where}"
+        return self._database.records(sql, values)
+
+    def write(self, records: Collection[Record]) -> None:
+        # For bytes, sqlite3 looks for adapters.
+        rows = [
+            (bytearray(uuid), bytearray(key), dn, bytearray(attrs))
+            for uuid, key, dn, attrs in records
+        ]
+        self._database.many(_PUT, rows)
+
+    def delete(self, uuid: bytes) -> None:
+        self._database.execute("DELETE FROM syncrepl_entry WHERE uuid = ?", (uuid,))
+
+
+def _marks(values: Collection[bytes]) -> str:
+    return ", ".join("?" * len(values))
