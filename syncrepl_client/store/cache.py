@@ -137,7 +137,8 @@ class EntryCache:
         if crowded:
             self.flush()
             self._clear()
-        uuids = self._possible([uuid for uuid in places if uuid not in self._records])
+        unknown = [uuid for uuid in places if uuid not in self._records]
+        uuids = self._possible(unknown)
         for record in self._table.with_uuids(uuids) if uuids else ():
             self._learn(record)
         keys = [key for key in places.values() if key not in self._owners]
@@ -145,8 +146,10 @@ class EntryCache:
         for record in self._table.with_keys(possible) if possible else ():
             self._learn(record)
         # What was not found is not there.
-        self._records = {**dict.fromkeys(places), **self._records}
-        self._owners = {**dict.fromkeys(keys), **self._owners}
+        for uuid in unknown:
+            self._records.setdefault(uuid, None)
+        for key in keys:
+            self._owners.setdefault(key, None)
 
     def _learn(self, record: Record) -> None:
         """Cache *record*, which was read, unless it is cached: the table may be behind."""
