@@ -27,7 +27,8 @@ from .outbox import Item, Outbox
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""The name of a sink."""
 _FINISHING_SECONDS = 1.0
 """The longest delay once the relay is to finish: there is no time for more."""
 _PATIENCE = 5.0
@@ -85,7 +86,7 @@ class Relay:
         """
         if not isinstance(sink, Sink):
             raise ConfigurationError(f"sink is a syncrepl_client.sinks.Sink, not {sink!r}")
-        if type(name) is not str or not _NAME.fullmatch(name):
+        if type(name) is not str or not NAME.fullmatch(name):
             raise ConfigurationError(
                 f"name is up to 64 letters, digits, '.', '_' and '-', not {name!r}"
             )

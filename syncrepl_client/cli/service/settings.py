@@ -104,10 +104,10 @@ def _stream(name: str, table: Table) -> StreamSettings:
     arguments = arguments_of(table)
     callback: Callable[[], Any] = table.get("callback", _callback, _nothing)
     data_path = arguments["data_path"]
-    sinks = {
-        each: read_sink(each, below, data_path) for each, below in table.tables("sink").items()
-    }
-    if sinks and "log" not in table:
+    tables = table.tables("sink")
+    read = {each: read_sink(each, below, data_path) for each, below in tables.items()}
+    sinks = {each: sink for each, sink in read.items() if sink is not None}
+    if tables and "log" not in table:
         table.mistake((), 'sinks need a log of changes: log = "30d"')
     table.end()
     said = {key: value for key, value in table.values.items() if key != "sink"}

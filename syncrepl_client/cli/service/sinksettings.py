@@ -52,8 +52,8 @@ class SinkSettings:
         return Relay(self.data_path, self.make(), name=self.name, **self.relay)
 
 
-def read_sink(name: str, table: Table, data_path: DataPath) -> SinkSettings:
-    """Return the settings of a sink; note mistakes."""
+def read_sink(name: str, table: Table, data_path: DataPath) -> Optional[SinkSettings]:
+    """Return the settings of a sink; note mistakes.  None: it is not known what makes the sink."""
     kind = table.get("kind", values.text, "")
     make = table.get("kind", _own, None) if ":" in kind else _maker(table, kind, data_path)
     none: list[str] = []
@@ -68,17 +68,15 @@ def read_sink(name: str, table: Table, data_path: DataPath) -> SinkSettings:
         "batch": table.get("batch", values.whole(1), 100),
     }
     table.end()
-    settings = SinkSettings(table.path[1], name, table.values, data_path, make or _none, relay)
-    if make is not None and table.is_well:
+    if make is None:
+        return None
+    settings = SinkSettings(table.path[1], name, table.values, data_path, make, relay)
+    if table.is_well:
         try:
             settings.make_relay()
         except SyncreplError as error:
             table.mistake((), str(error))
     return settings
-
-
-def _none() -> Sink:
-    raise NotImplementedError
 
 
 def _own(value: Any) -> Callable[[], Sink]:

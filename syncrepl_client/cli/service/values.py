@@ -14,12 +14,12 @@ from typing import Any, Callable, Optional, TypeVar, Union
 import click
 
 from ...exceptions import ConfigurationError
+from ...sinks.relay import NAME
 from .. import parameters
 from .document import Mistake, Path
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SECRET = re.compile(r"(?i)passw|passphrase|secret|token|credential|bindpw|api_?key")
 _PLACES = ("_file", "_variable")
 """How the keys end that say where a secret is."""
@@ -87,7 +87,7 @@ class Table:
         names = self.table(name)
         for each in names.values:
             names._known[each] = None
-            if not _NAME.fullmatch(each):
+            if not NAME.fullmatch(each):
                 names.mistake((each,), "a name is up to 64 letters, digits, '.', '_' and '-'")
         return {each: names.table(each) for each in names.values}
 
