@@ -299,3 +299,6 @@ FIRST_DISPLACED = _DISPLACED
 
 FIRST_NOT_LIVE = _REFERENCE
 """Greater than the key of any live entry."""
+
+KEY_END = b"\xff" * 2
+"""After a key: sorts after every key that starts with it, except those of displaced entries."""

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a sink is: it gets messages, and answers for each whether it has it."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from enum import Enum
-from types import TracebackType
 from typing import NamedTuple, Optional, TypeVar
 
 from ..changelog.log import Event
+from ..store.closing import Closing
 
 S = TypeVar("S", bound="Sink")
 
@@ -68,13 +68,13 @@ class Answer(NamedTuple):
         return cls(Outcome.FAILED, reason, retry_after)
 
 
-class Sink(ABC):
+class Sink(Closing):
     """Another system that gets the changes.  Subclass it for one of your own.
 
     A :class:`.Relay` calls the methods, one after the other, in one thread.
     """
 
-    def open(self) -> None:  # noqa: B027 - nothing, unless there is something to open
+    def open(self) -> None:
         """Acquire what :meth:`deliver` needs; it is called once, before the first message.
 
         A server that is away is no reason to raise: :meth:`deliver` says so, and is called again.
@@ -90,17 +90,9 @@ class Sink(ABC):
         An exception counts as the answer that all of them failed, and is logged.
         """
 
-    def close(self) -> None:  # noqa: B027
+    def close(self) -> None:
         """Release what :meth:`open` acquired; it is called once, also after an error."""
 
     def __enter__(self: S) -> S:
         self.open()
         return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a program reads of a store that a client may have open, in another process too."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Callable, Optional, Protocol, TypeVar
+from typing import Callable, Optional, Protocol
 
 from ..changelog import snapshots
 from ..changelog.log import Event, Log
@@ -15,12 +14,10 @@ from ..changelog.tables import Tables
 from ..entries.attributes import Attributes
 from ..protocol.view import Record
 from .base import Items, Origin
-
-R = TypeVar("R", bound="StoreReader")
-S = TypeVar("S", bound="SharedLog")
+from .closing import Closing
 
 
-class StoreReader(ABC):
+class StoreReader(Closing):
     """A store as it was last committed when this was opened; a context manager.
 
     Attributes:
@@ -94,27 +91,12 @@ class StoreReader(ABC):
             StoreError: the file exists, it can't be written, or this store can't be read.
         """
 
-    @abstractmethod
-    def close(self) -> None:
-        """Close it; a second call does nothing."""
-
-    def __enter__(self: R) -> R:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
-
 
 class Committed(Entries, Records, Protocol):
     """The committed entries of a store, as a log and its snapshots read them."""
 
 
-class SharedLog(Log, ABC):
+class SharedLog(Log, Closing):
     """The log of changes of a store that may be open elsewhere; a context manager.
 
     It shows committed changes.  One thread at a time may use it.
@@ -157,18 +139,3 @@ class SharedLog(Log, ABC):
             StoreLocked: it is locked.
             StoreError: it can't be locked.
         """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close it; a second call does nothing."""
-
-    def __enter__(self: S) -> S:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()

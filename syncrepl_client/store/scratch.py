@@ -8,10 +8,10 @@ that is deleted as soon as it is open.
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from types import TracebackType
 from typing import Any, Optional
 
 from ..exceptions import StoreError
+from .closing import Closing
 
 _CACHE_KIBIBYTES = 16384
 _PRAGMAS = f"""
@@ -25,7 +25,7 @@ BEGIN;
 """
 
 
-class ScratchSet:
+class ScratchSet(Closing):
     """A set of byte strings on disk, deleted when it is closed; a context manager."""
 
     def __init__(self) -> None:
@@ -54,17 +54,6 @@ class ScratchSet:
     def close(self) -> None:
         """Delete the set."""
         self._connection.close()
-
-    def __enter__(self) -> "ScratchSet":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
 
 
 class ScratchMap:

@@ -4,7 +4,6 @@
 import contextlib
 import tempfile
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any, Callable, Optional, Union
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from ..protocol.messages import Entry, Message, PhaseEnd
 from ..protocol.placement import Step
 from ..protocol.synchronization import Synchronization
 from ..store import Store, open_store
+from ..store.closing import Closing
 from ..waiting.coroutines import Await, ClientCoroutine, Finished, Request, perform, step
 from .directory import AttributesLike, Directory
 
@@ -27,7 +27,7 @@ URL = url.parse("ldap://feed.invalid/dc=feed??sub")
 """The URL in the store, which names no server."""
 
 
-class Feed:
+class Feed(Closing):
     """A simulated directory, which reports its changes to a callback as a client would.
 
     Changes go through the library's own protocol, store and delivery: so a renamed subtree is
@@ -225,17 +225,6 @@ class Feed:
         if self._resources is not None:
             self._resources.close()
             self._resources = None
-
-    def __enter__(self) -> "Feed":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
 
     @property
     def callback(self) -> Any:

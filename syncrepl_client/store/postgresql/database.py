@@ -185,7 +185,7 @@ class Database:
             self.rollback()
 
     def begin(self, how: str = "READ COMMITTED READ WRITE") -> None:
-        """Begin a transaction."""
+        """Begin a transaction of an isolation level and access mode, in the words of BEGIN."""
         self.execute(f"BEGIN ISOLATION LEVEL {how}")
 
     def commit(self) -> None:

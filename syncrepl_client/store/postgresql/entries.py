@@ -17,8 +17,6 @@ _FIRST, _PORTION = 64, 512
 """The number of entries that are read at first, and then."""
 _REMOVED = 1000
 """The maximum number of entries to delete at once."""
-KEY_END = b"\xff" * 2
-"""Sorts after every key that starts with a given key, except those of displaced entries."""
 
 
 class PostgreSQLEntries(EntryTable):
@@ -57,7 +55,7 @@ class PostgreSQLEntries(EntryTable):
         return self._database.records(sql, (list(keys),))
 
     def is_vacant(self, key: bytes) -> bool:
-        return not next(self.portions(key, key + KEY_END, limit=1), [])
+        return not next(self.portions(key, key + dn.KEY_END, limit=1), [])
 
     def portions(
         self,
@@ -109,11 +107,11 @@ class PostgreSQLEntries(EntryTable):
 
     def all(self) -> Iterator[Record]:
         """Yield all entries, in order of key."""
-        return self.between(b"", KEY_END, including=True)
+        return self.between(b"", dn.KEY_END, including=True)
 
     def below(self, key: bytes, *, reverse: bool = False) -> Iterator[Record]:
         """Yield the entries whose keys start with *key*, except *key* itself, in order of key."""
-        return self.between(key, key + KEY_END, reverse=reverse)
+        return self.between(key, key + dn.KEY_END, reverse=reverse)
 
     def following(self, uuid: bytes, limit: int) -> list[Record]:
         """Return up to *limit* entries with UUIDs above *uuid*, in their order."""

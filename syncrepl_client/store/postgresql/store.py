@@ -7,19 +7,21 @@ the rows of callbacks.
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Optional, Union
 
+from ...entries import dn
 from ...exceptions import StoreError, StoreLocked, StoreLost
 from ...protocol.view import Record
 from ...waiting.waker import wait_for
-from ..base import FORMAT_VERSION, Origin, Store, pack_names, unpack_names
+from ..base import FORMAT_VERSION, Origin, pack_names, unpack_names
 from ..cache import EntryCache
+from ..cached import CachedStore
 from ..location import PostgreSQL
 from . import schema
 from .database import ABORTED, Database
-from .entries import KEY_END, PostgreSQLEntries
+from .entries import PostgreSQLEntries
 from .log import PostgreSQLLog
 from .seen import PostgreSQLSeenUUIDs
 from .session import Session
@@ -30,7 +32,7 @@ _PATIENCE = 1.0
 _RETRY = 0.05
 
 
-class PostgreSQLStore(Store):
+class PostgreSQLStore(CachedStore):
     """Entries and cookie in a schema of a PostgreSQL database."""
 
     def __init__(self, place: Union[PostgreSQL, str]) -> None:
@@ -122,18 +124,9 @@ class PostgreSQLStore(Store):
     def origin(self) -> Origin:
         return schema.read_origin(self._database)
 
-    def get(self, uuid: bytes) -> Optional[Record]:
-        return self._cache.get(uuid)
-
-    def at(self, key: bytes) -> Optional[Record]:
-        return self._cache.at(key)
-
-    def prefetch(self, places: Mapping[bytes, bytes]) -> None:
-        self._cache.prefetch(places)
-
     def below(self, key: bytes, *, reverse: bool = False) -> Iterator[Record]:
         self._write_out()
-        return self._below(self._entries.portions(key, key + KEY_END, reverse=reverse))
+        return self._below(self._entries.portions(key, key + dn.KEY_END, reverse=reverse))
 
     def _below(self, portions: Iterator[list[Record]]) -> Iterator[Record]:
         """Yield the entries of *portions*, which nearly all are changed next: cache them."""
@@ -207,13 +200,6 @@ class PostgreSQLStore(Store):
         self._entries.forget()
         self._log.forget()
 
-    def _write_out(self) -> None:
-        """Make what was put visible to SQL."""
-        if self.in_callback:
-            self._cache.show()
-        else:
-            self._cache.flush()
-
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         self._require_transaction()
@@ -245,14 +231,6 @@ class PostgreSQLStore(Store):
                 "no transaction is open; if a callback ended it: don't commit or roll back on "
                 "client.store.connection, nor use it as a context manager"
             )
-
-    def put(self, record: Record) -> None:
-        self._require_transaction()
-        self._cache.put(record)
-
-    def remove(self, uuid: bytes) -> None:
-        self._require_transaction()
-        self._cache.remove(uuid)
 
     def tell_apart(self, name: bytes) -> None:
         self._require_transaction()

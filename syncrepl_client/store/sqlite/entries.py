@@ -4,6 +4,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from ...entries import dn
 from ...protocol.view import Record
 from ..cache import EntryTable
 from .database import Database, unadapted
@@ -13,8 +14,6 @@ _PUT = (
     f"INSERT INTO syncrepl_entry ({COLUMNS}) VALUES (?, ?, ?, ?) ON CONFLICT (uuid) DO UPDATE SET "
     "key = excluded.key, dn = excluded.dn, attrs = excluded.attrs"
 )
-KEY_END = b"\xff" * 2
-"""Sorts after every key that starts with a given key, except those of displaced entries."""
 
 
 class SQLiteEntries(EntryTable):
@@ -35,7 +34,7 @@ class SQLiteEntries(EntryTable):
 
     def is_vacant(self, key: bytes) -> bool:
         sql = "SELECT 1 FROM syncrepl_entry WHERE key > ? AND key < ? LIMIT 1"
-        return self._database.row(sql, (key, key + KEY_END)) is None
+        return self._database.row(sql, (key, key + dn.KEY_END)) is None
 
     def records(self, where: str, values: Sequence[Any]) -> Iterator[Record]:
         """Yield the entries that the condition *where* is true for."""

@@ -18,7 +18,6 @@ from ..base import KEYS_VERSION, Origin, log_of
 from ..locking import is_locked, require_files
 from ..reading import StoreReader
 from .database import Database
-from .entries import KEY_END
 from .log import SQLiteLog
 from .schema import (
     DEFENCES,
@@ -71,7 +70,7 @@ class CommittedEntries:
             StoreError: the store can't be read, or is damaged.
         """
         return self._database.records(
-            f"SELECT {_ENTRY} WHERE key > ? AND key < ? ORDER BY key", (key, key + KEY_END)
+            f"SELECT {_ENTRY} WHERE key > ? AND key < ? ORDER BY key", (key, key + dn.KEY_END)
         )
 
     def live(self) -> Iterator[Record]:

@@ -7,18 +7,19 @@ whole and in order, and their changes are reported again.
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Optional
 
 from ...entries import dn
 from ...exceptions import StoreError, StoreInvalid
 from ...protocol.view import Record
-from ..base import FORMAT_VERSION, Origin, Store, check_path, pack_names
+from ..base import FORMAT_VERSION, Origin, check_path, pack_names
 from ..cache import EntryCache
+from ..cached import CachedStore
 from ..locking import FileLock, check_owner, require_files
 from .database import Database
-from .entries import KEY_END, SQLiteEntries
+from .entries import SQLiteEntries
 from .log import SQLiteLog
 from .schema import (
     DEFENCES,
@@ -42,7 +43,7 @@ _SET_NAMESAKES = "UPDATE syncrepl_origin SET namesakes = ?"
 _COUNT = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
 
 
-class SQLiteStore(Store):
+class SQLiteStore(CachedStore):
     """Entries and cookie in one file."""
 
     def __init__(self, path: str) -> None:
@@ -154,20 +155,11 @@ class SQLiteStore(Store):
             raise StoreInvalid(f"the data store {self.path!r} is damaged: its origin is missing")
         return origin_of(row)
 
-    def get(self, uuid: bytes) -> Optional[Record]:
-        return self._cache.get(uuid)
-
-    def at(self, key: bytes) -> Optional[Record]:
-        return self._cache.at(key)
-
-    def prefetch(self, places: Mapping[bytes, bytes]) -> None:
-        self._cache.prefetch(places)
-
     def below(self, key: bytes, *, reverse: bool = False) -> Iterator[Record]:
         self._write_out()
         order = "DESC" if reverse else "ASC"
         return self._entries.records(
-            f"key > ? AND key < ? ORDER BY key {order}", (key, key + KEY_END)
+            f"key > ? AND key < ? ORDER BY key {order}", (key, key + dn.KEY_END)
         )
 
     def has_displaced(self) -> bool:
@@ -227,13 +219,6 @@ class SQLiteStore(Store):
         self._seen.forget()
         self._log.forget()
 
-    def _write_out(self) -> None:
-        """Make what was put visible to SQL."""
-        if self.in_callback:
-            self._cache.show()
-        else:
-            self._cache.flush()
-
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         self._require_transaction()
@@ -259,14 +244,6 @@ class SQLiteStore(Store):
                 "no transaction is open; if a callback ended it: don't commit or roll back on "
                 "client.store.connection, nor use it as a context manager"
             )
-
-    def put(self, record: Record) -> None:
-        self._require_transaction()
-        self._cache.put(record)
-
-    def remove(self, uuid: bytes) -> None:
-        self._require_transaction()
-        self._cache.remove(uuid)
 
     def tell_apart(self, name: bytes) -> None:
         self._require_transaction()
