@@ -195,11 +195,8 @@ def ipa_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Block:
 def test_freeipa(freeipa: DS389, ipa_program: Block, launch: Start) -> None:
     running = launch(ipa_program, freeipa)
     running.wait_for("in step with the directory: 3 entries")
-    assert accounts() == {
-        "ada": (True, {"staff", "all"}),
-        "ben": (True, set()),
-        "cleo": (True, set()),
-    }
+    everybody = {"ada": (True, {"staff", "all"}), "ben": (True, set()), "cleo": (True, set())}
+    running.wait_until(lambda: accounts() == everybody, "commit")  # which follows that line
     with freeipa.connected() as connection:
         join(connection, "staff", f"uid=ben,{USERS}")
         lock = [(ldap.MOD_REPLACE, "nsAccountLock", b"TRUE")]
