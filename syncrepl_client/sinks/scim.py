@@ -4,25 +4,22 @@
 It requires the extra ``[scim]`` (httpx).
 """
 
-import json
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from http import HTTPStatus
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 from uuid import UUID
 
 import httpx
 
-from ..changes import ChangeKind
-from ..entries import attributes
+from ..changelog import Event, Log
+from ..changelog.log import Entry
+from ..changes import Change, ChangeKind
 from ..entries.attributes import Attributes
-from ..exceptions import ConfigurationError, SyncreplError
+from ..exceptions import ConfigurationError, SyncreplError, UsageError
 from ..store import DataPath, StoreReader, describe, read_store
 from . import endpoint
 from .base import Answer, Message, Outcome, Sink
 from .endpoint import Secret
-from .httpanswers import AWAY, NOT_REFUSED, retry_after
 from .scimmapping import (
     GROUP,
     GROUPS,
@@ -35,29 +32,18 @@ from .scimmapping import (
     resource_of,
     values,
 )
+from .scimservice import Problem, Service
 
-MEDIA_TYPE = "application/scim+json"
-_PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-_MANY = 50_000
-"""How many ids of the service are kept in memory."""
-_BUDGET = 6
-"""How many times *timeout* a wave may take, in all."""
-
-
-class _Problem(Exception):
-    """The answer to the message on its way is another one than "accepted"."""
-
-    def __init__(self, answer: Answer, *, away: bool = False) -> None:
-        self.answer = answer
-        self.away = away
+_NAMES = {USERS: "userName", GROUPS: "displayName"}
 
 
 class SCIM(Sink):
     """Keeps users and groups of a service equal to the entries, which it knows by ``externalId``.
 
-    An entry is created or replaced as a whole, whatever the change was, so repeats do no harm.  One
-    that is deleted is deactivated (*remove*); a group is deleted.  4xx refuses a change, except
-    401, 408 and 429; these and all else are sent again, after ``Retry-After`` if there is one.
+    Whatever the change was, an entry is created or replaced as a whole, as it is by now: so repeats
+    do no harm.  One that was deleted is deactivated (*remove*); a group is deleted.  4xx refuses a
+    change, except 401, 408 and 429; these and all else are sent again, after ``Retry-After`` if
+    there is one.
     """
 
     def __init__(
@@ -126,10 +112,11 @@ class SCIM(Sink):
         self._remove, self._adopt = remove, adopt
         self._tls = endpoint.tls_context(cacert)
         self._timeout = timeout
-        self._ids: dict[tuple[str, str], str] = {}
-        self._deadline = 0.0
+        self._service: Optional[Service] = None
         self._store: StoreReader
-        self._resources = ExitStack()
+        self._log: Log
+        self._newest = 0
+        self._freeing: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<SCIM at {self._endpoint}>"
@@ -138,21 +125,23 @@ class SCIM(Sink):
         if self._endpoint.scheme == "http" and not self._endpoint.is_here:
             endpoint.warn_in_clear(self)
         client = httpx.Client(verify=self._tls, timeout=self._timeout)
-        self._client = self._resources.enter_context(client)
+        self._service = Service(self._base, client, self._timeout)
 
     def close(self) -> None:
-        self._resources.close()
+        service, self._service = self._service, None
+        if service is not None:
+            service.close()
 
     def deliver(self, messages: Sequence[Message]) -> Sequence[Answer]:
         if not messages:
             return []
         answers: dict[str, Answer] = {}
         away = ""
-        self._deadline = time.monotonic() + _BUDGET * self._timeout
         try:
-            token = endpoint.text_of(self._token)
+            self._there.begin(endpoint.text_of(self._token))
             with read_store(self._data_path) as self._store:
-                self._client.headers["authorization"] = f"Bearer {token}"
+                self._log = self._store.changelog
+                self._newest = self._log.newest
                 for message in sorted(messages, key=self._is_group):
                     if away:
                         answers[message.id] = Answer.failed(f"not tried: {away}")
@@ -162,6 +151,12 @@ class SCIM(Sink):
             return [Answer.failed(str(error))] * len(messages)
         return [answers[message.id] for message in messages]
 
+    @property
+    def _there(self) -> Service:
+        if self._service is None:
+            raise UsageError("the sink is not open")
+        return self._service
+
     def _is_group(self, message: Message) -> bool:
         """Return True for what comes after people, who may be its members."""
         change = message.event.change
@@ -170,12 +165,12 @@ class SCIM(Sink):
     def _answer(self, message: Message) -> tuple[Answer, str]:
         """Return the answer to a message, and whether the service is away, in words."""
         while True:
-            known = bool(self._ids)
+            known = self._there.knows_ids
             try:
                 self._apply(message)
-            except _Problem as problem:
+            except Problem as problem:
                 if problem.answer.outcome is Outcome.REFUSED and known:
-                    self._ids.clear()  # one may be of a resource that somebody has deleted
+                    self._there.forget()
                     continue
                 return problem.answer, problem.answer.reason if problem.away else ""
             return Answer.accepted(), ""
@@ -186,58 +181,106 @@ class SCIM(Sink):
         change = message.event.change
         if change is None or change.kind is ChangeKind.REFERENCE:
             return
-        old, new = self._kind_of(change.old_attrs), self._kind_of(change.new_attrs)
-        if old is not None and old != new:
-            self._take_away(old, message.key)
-        if new is not None and change.new_attrs is not None:
-            self._put(new, message.key, change.new_attrs)
+        attrs = self._now(message.event, change)
+        kind = self._kind_of(attrs)
+        for other in {self._kind_of(change.old_attrs), self._kind_of(change.new_attrs)}:
+            if other is not None and other != kind:
+                self._take_away(other, message.key)
+        if kind is not None and attrs is not None:
+            self._put(kind, message.key, attrs)
+
+    def _now(self, event: Event, change: Change) -> Optional[Attributes]:
+        """Return the attributes of the entry as it is by now; None if it is gone.
+
+        As it was then would be wrong when changes come again: a user would be set back, and one who
+        was deleted since would be created once more, with a name that another one may have by now.
+        """
+        entry = self._log.entry(change.uuid, self._newest)
+        if entry is not None:
+            return entry.attrs
+        last = next(self._log.history(change.uuid), None)
+        return change.new_attrs if last is None or last.seq <= event.seq else None
 
     def _kind_of(self, attrs: Optional[Attributes]) -> Optional[str]:
         return None if attrs is None else self._kind(attrs)
 
-    def _put(self, kind: str, uuid: str, attrs: Attributes) -> str:
-        """Create or replace a resource; return its id."""
+    def _put(self, kind: str, uuid: str, attrs: Attributes) -> None:
+        """Create or replace a resource."""
         resource = resource_of(kind, uuid, attrs, self._mappers[kind])
         if kind == GROUPS:
             resource["members"] = self._members(attrs)
-        found = self._find(kind, uuid)
-        if found is not None:
-            replaced = self._send("PUT", f"{kind}/{found}", {**resource, "id": found}, missing=True)
-            if replaced is not None:
-                return found
-            self._ids.pop((kind, uuid), None)
-        return self._create(kind, uuid, resource)
+        found = self._there.find(kind, uuid)
+        if found is None or not self._replace(kind, found, resource):
+            self._create(kind, resource)
 
-    def _create(self, kind: str, uuid: str, resource: Resource) -> str:
+    def _replace(self, kind: str, found: str, resource: Resource) -> bool:
         try:
-            made = self._send("POST", kind, resource) or {}
-        except _Problem as problem:
-            if not problem.answer.reason.startswith("HTTP status 409"):
+            return self._there.replace(kind, found, resource)
+        except Problem as problem:
+            if problem.status != HTTPStatus.CONFLICT or not self._free(kind, resource):
                 raise
-            found = self._search(kind, uuid, "externalId", uuid) or self._namesake(kind, resource)
+            return self._there.replace(kind, found, resource)
+
+    def _create(self, kind: str, resource: Resource) -> str:
+        """Create a resource, or take over the one that is in its place; return its id."""
+        uuid = resource["externalId"]
+        try:
+            return self._there.create(kind, resource)
+        except Problem as problem:
+            if problem.status != HTTPStatus.CONFLICT:
+                raise
+            found = self._there.find(kind, uuid)
+            if found is None and self._free(kind, resource):
+                return self._there.create(kind, resource)
+            found = found or self._namesake(kind, resource)
             if found is None:
                 raise
-            self._send("PUT", f"{kind}/{found}", {**resource, "id": found})
+            self._there.replace(kind, found, resource)
             return found
-        if made.get("id"):
-            return self._remember(kind, uuid, str(made["id"]))
-        return self._search(kind, uuid, "externalId", uuid) or ""
 
     def _take_away(self, kind: str, uuid: str) -> None:
-        found = self._find(kind, uuid)
+        found = self._there.find(kind, uuid)
         if found is None:
             return
         if kind == USERS and self._remove == "deactivate":
-            operation = {"op": "replace", "path": "active", "value": False}
-            self._send(
-                "PATCH",
-                f"{kind}/{found}",
-                {"schemas": [_PATCH], "Operations": [operation]},
-                missing=True,
-            )
+            self._there.deactivate(kind, found)
         else:
-            self._send("DELETE", f"{kind}/{found}", missing=True)
-            self._ids.pop((kind, uuid), None)
+            self._there.delete(kind, uuid, found)
+
+    # --- names
+
+    def _free(self, kind: str, resource: Resource) -> bool:
+        """Bring another resource with the same name up to date; return whether that frees the name.
+
+        Changes of different entries come in any order: that which frees it may be still to come.
+        """
+        name = resource.get(_NAMES[kind])
+        holder = self._there.having(kind, _NAMES[kind], name) if name else None
+        uuid = None if holder is None else _uuid(holder.get("externalId"))
+        if uuid is None or str(uuid) in self._freeing or str(uuid) == resource["externalId"]:
+            return False
+        if next(self._log.history(uuid), None) is None:  # it is somebody else's
+            return False
+        entry = self._log.entry(uuid, self._newest)
+        if entry is None or self._kind(entry.attrs) != kind:
+            self._take_away(kind, str(uuid))
+            return kind == GROUPS or self._remove == "delete"
+        self._freeing.add(resource["externalId"])
+        try:
+            self._put(kind, str(uuid), entry.attrs)
+        except Problem as problem:
+            if problem.status != HTTPStatus.CONFLICT:
+                raise
+            return False
+        finally:
+            self._freeing.discard(resource["externalId"])
+        return resource_of(kind, "", entry.attrs, self._mappers[kind]).get(_NAMES[kind]) != name
+
+    def _namesake(self, kind: str, resource: Resource) -> Optional[str]:
+        name = _NAMES[kind]
+        if not self._adopt or not resource.get(name):
+            return None
+        return self._there.search(kind, resource["externalId"], name, resource[name])
 
     # --- members
 
@@ -255,102 +298,27 @@ class SCIM(Sink):
         return members
 
     def _member_id(self, value: bytes) -> Optional[tuple[str, str]]:
-        record = self._record(value)
-        if record is None:
+        entry = self._entry(value)
+        kind = None if entry is None else self._kind(entry.attrs)
+        if entry is None or kind is None:
             return None
-        uuid, attrs = record
-        kind = self._kind(attrs)
-        if kind is None:
-            return None
-        found = self._find(kind, uuid)
+        uuid = str(entry.uuid)
+        found = self._there.find(kind, uuid)
         if found is None:
-            mapper = self._mappers[kind]
-            found = self._create(kind, uuid, resource_of(kind, uuid, attrs, mapper))
+            found = self._create(kind, resource_of(kind, uuid, entry.attrs, self._mappers[kind]))
         return kind, found
 
-    def _record(self, value: bytes) -> Optional[tuple[str, Attributes]]:
+    def _entry(self, value: bytes) -> Optional[Entry]:
+        """Return the entry with a DN."""
         try:
             record = self._store.at(self._store.key(value.decode()))
         except ValueError:  # no DN
             return None
-        if record is None:
-            return None
-        return str(UUID(bytes=record.uuid)), attributes.decode(record.attrs)
-
-    # --- requests
-
-    def _find(self, kind: str, uuid: str) -> Optional[str]:
-        known = self._ids.get((kind, uuid))
-        if known:
-            return known
-        return self._search(kind, uuid, "externalId", uuid)
-
-    def _namesake(self, kind: str, resource: Resource) -> Optional[str]:
-        name = "userName" if kind == USERS else "displayName"
-        if not self._adopt or not resource.get(name):
-            return None
-        return self._search(kind, resource["externalId"], name, resource[name])
-
-    def _search(self, kind: str, uuid: str, name: str, value: str) -> Optional[str]:
-        """Return the id of the resource with that value."""
-        query = {"filter": f"{name} eq {json.dumps(value)}"}
-        answer = self._send("GET", kind, params=query) or {}
-        for each in answer.get("Resources") or ():
-            # A service that knows no filters returns others as well.
-            if str(each.get(name, "")).casefold() == value.casefold() and each.get("id"):
-                return self._remember(kind, uuid, str(each["id"]))
-        return None
-
-    def _remember(self, kind: str, uuid: str, resource_id: str) -> str:
-        if len(self._ids) >= _MANY:
-            self._ids.clear()
-        self._ids[kind, uuid] = resource_id
-        return resource_id
-
-    def _send(
-        self, method: str, path: str, body: Optional[Resource] = None, *, missing: bool = False,
-        params: Optional[dict[str, str]] = None,
-    ) -> Optional[dict[str, Any]]:  # fmt: skip
-        """Send a request, and return the answer; None if *missing* is allowed, and it is missing.
-
-        Raises:
-            _Problem: it was not successful.
-        """
-        if time.monotonic() > self._deadline:
-            raise _Problem(Answer.failed("the service is slow"), away=True)
-        content = None if body is None else json.dumps(body).encode()
-        headers = {"accept": MEDIA_TYPE, "content-type": MEDIA_TYPE}
-        try:
-            response = self._client.request(
-                method, f"{self._base}/{path}", content=content, headers=headers, params=params
-            )
-        except httpx.HTTPError as error:
-            text = str(error) or type(error).__name__
-            raise _Problem(Answer.failed(text), away=True) from error
-        if missing and response.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-            return None
-        if response.is_success:
-            return _object(response)
-        raise _problem(method, path, response)
+        return None if record is None else self._log.entry(UUID(bytes=record.uuid), self._newest)
 
 
-def _object(response: httpx.Response) -> dict[str, Any]:
-    """Return the object in a response; an empty one if it has none, as with 204."""
+def _uuid(value: object) -> Optional[UUID]:
     try:
-        found = response.json()
+        return UUID(str(value))
     except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _problem(method: str, path: str, response: httpx.Response) -> _Problem:
-    code = response.status_code
-    kind = _object(response).get("scimType")
-    reason = f"HTTP status {code} to {method} {path.partition('/')[0]}"
-    if isinstance(kind, str) and kind.isascii() and kind.isalpha():  # RFC 7644, 3.12
-        reason = f"{reason} ({kind[:30]})"
-    if response.is_client_error and code not in (*NOT_REFUSED, HTTPStatus.UNAUTHORIZED):
-        return _Problem(Answer.refused(reason))
-    seconds = retry_after(response.headers.get("retry-after", ""))
-    away = code in (*AWAY, HTTPStatus.UNAUTHORIZED)
-    return _Problem(Answer.failed(reason, seconds), away=away)
+        return None

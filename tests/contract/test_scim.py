@@ -54,7 +54,8 @@ def service() -> Iterator[SCIMService]:
 def make(service: SCIMService, token: PasswordFile, place: Path, **options: Any) -> SCIM:
     from syncrepl_client.sinks import SCIM
 
-    return SCIM(service.url, token, data_path=place, **{"timeout": 60.0, **options})
+    url = options.pop("url", service.url)
+    return SCIM(url, token, data_path=place, **{"timeout": 60.0, **options})
 
 
 def dn(name: str) -> str:
@@ -90,7 +91,7 @@ class TestContract(SinkContract):
             """Says to the service for which message a request is made."""
 
             def _apply(self, message: Message) -> None:
-                self._client.headers["x-message"] = message.id
+                self._there.client.headers["x-message"] = message.id
                 super()._apply(message)
 
         return Traced(
@@ -306,7 +307,7 @@ def test_a_frozen_service(
         with SCIM(url, token, data_path=tmp_path, timeout=0.1) as sink:
             assert sink.deliver(messages) == [Answer.failed("timed out")]
     with make(service, token, tmp_path) as sink:
-        sink._timeout = -1.0  # all of the time that a wave may take has passed
+        sink._there._timeout = -1.0  # all of the time that a wave may take has passed
         assert sink.deliver(messages) == [Answer.failed("the service is slow")]
 
 

@@ -43,6 +43,15 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
     )
 
 
+def speak_tls(server: ThreadingHTTPServer, certificates: Certificates) -> None:
+    """Let a server speak TLS only; the handshake is made in the thread of the connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.cert_file, certificates.key_file)
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+
+
 class Received(NamedTuple):
     """A request with a valid signature."""
 
@@ -97,11 +106,7 @@ class Receiver:
         """Listen, on the same port as before."""
         self._server = _Server(("127.0.0.1", self._port), _handler(self))
         if self._certificates is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self._certificates.cert_file, self._certificates.key_file)
-            self._server.socket = context.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
+            speak_tls(self._server, self._certificates)
         self._port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()

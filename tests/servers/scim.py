@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -12,6 +13,9 @@ from typing import Any, Callable, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from scim2_models import Context, EnterpriseUser, Error, Group, ListResponse, PatchOp, User
+
+from syncrepl_client.testing.certificates import Certificates
+from tests.servers.receiver import speak_tls
 
 TOKEN = "token1234"
 MODELS: dict[str, Any] = {"Users": User[EnterpriseUser], "Groups": Group}
@@ -33,7 +37,9 @@ class SCIMService:
     *reply* may answer in its place: a status with headers, None for no answer, or "" for its own.
     """
 
-    def __init__(self, *, knows_filters: bool = True) -> None:
+    def __init__(
+        self, *, knows_filters: bool = True, certificates: Certificates | None = None
+    ) -> None:
         self.resources: dict[str, dict[str, dict[str, Any]]] = {"Users": {}, "Groups": {}}
         self.requests: list[Request] = []
         self.reply: Callable[[Request], tuple[int, dict[str, str]] | str | None] = lambda _: ""
@@ -41,13 +47,15 @@ class SCIMService:
         self.token = TOKEN
         self.unique = "userName"
         self._knows_filters = knows_filters
+        self._certificates = certificates
         self._lock = threading.Lock()
         self._port = self._number = 0
         self._server: ThreadingHTTPServer | None = None
 
     @property
     def url(self) -> str:
-        return f"http://localhost:{self._port}/scim/v2"
+        scheme = "http" if self._certificates is None else "https"
+        return f"{scheme}://localhost:{self._port}/scim/v2"
 
     @property
     def written(self) -> list[str]:
@@ -73,6 +81,8 @@ class SCIMService:
 
     def start(self) -> None:
         self._server = _Server(("127.0.0.1", self._port), _handler(self))
+        if self._certificates is not None:
+            speak_tls(self._server, self._certificates)
         self._port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
@@ -160,11 +170,20 @@ def error(status: int, kind: str | None = None) -> Any:
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Let others than clients that were killed, or trust nobody, be seen."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
 
 def _handler(service: SCIMService) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or "{}")
+            size = int(self.headers.get("content-length", 0))
+            data = self.rfile.read(size)
+            if len(data) < size:
+                return  # the client was killed
+            body = json.loads(data or "{}")
             request = Request(self.command, self.path, body, self.headers.get("x-message", ""))
             answer = service.handle(request, self.headers["authorization"])
             if answer is None or service.lost:

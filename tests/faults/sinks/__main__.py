@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 from tests.faults.sinks.buses import KINDS, bus
-from tests.faults.sinks.campaign import Plan, Wrong, as_json, campaign
+from tests.faults.sinks.campaign import Plan, as_json, campaign
+from tests.faults.sinks.checks import Wrong
 
 
 def main() -> int:

@@ -5,22 +5,17 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from syncrepl_client.entries.attributes import Attributes
 from syncrepl_client.testing.certificates import make_certificates
+from tests.faults.sinks.checks import Arrival, check_forward, compare, compare_resources
 
 TIMEOUT = 3.0
 """The relay's, in seconds: a frozen broker is frozen for longer."""
-
-
-class Arrival(NamedTuple):
-    """A message in the other system."""
-
-    key: str
-    id: str
 
 
 class Bus:
@@ -49,6 +44,19 @@ class Bus:
     def received(self) -> list[Arrival]:
         """What it has, in the order in which it came (for an entry)."""
         raise NotImplementedError
+
+    def check(
+        self, expected: Mapping[str, list[str]], entries: Mapping[str, Attributes]
+    ) -> tuple[int, int]:
+        """See that all came; return how much, and how much of it again.
+
+        Args:
+            expected: the ids of the events of each entry.
+            entries: what the directory has.
+        """
+        received = self.received()
+        compare(expected, received)
+        return len(received), len(received) - len(set(received))
 
 
 class RedisBus(Bus):
@@ -128,6 +136,29 @@ class WebhookBus(Bus):
         return [Arrival(each.event["partitionkey"], each.id) for each in self.server.received]
 
 
+class SCIMBus(Bus):
+    """It has the state of the entries, not messages."""
+
+    def __init__(self, server: Any) -> None:
+        from tests.servers.scim import TOKEN
+
+        super().__init__(server)
+        self.url = f"scim+{server.url}?remove=delete&timeout={TIMEOUT}"
+        self.env = {"SYNCREPL_SINK_SECRET": TOKEN}
+
+    def stop(self) -> None:
+        self.server.lost = True  # what it is doing is done, and not answered
+        self.server.stop()
+        self.server.lost = False
+
+    def check(
+        self, expected: Mapping[str, list[str]], entries: Mapping[str, Attributes]
+    ) -> tuple[int, int]:
+        users, groups = (self.server.by_external_id(kind) for kind in ("Users", "Groups"))
+        compare_resources(entries, users, groups)
+        return len(self.server.written), check_forward(self.server.requests)
+
+
 @contextmanager
 def bus(kind: str) -> Iterator[Bus]:
     """Start the other system of that kind."""
@@ -149,10 +180,14 @@ def bus(kind: str) -> Iterator[Bus]:
             from tests.servers.kafka import Kafka
 
             yield KafkaBus(stack.enter_context(Kafka()))
+        elif kind == "scim":
+            from tests.servers.scim import SCIMService
+
+            yield SCIMBus(stack.enter_context(SCIMService()))
         else:
             from tests.servers.receiver import Receiver
 
             yield WebhookBus(stack.enter_context(Receiver()))
 
 
-KINDS = ("redis", "rabbitmq", "nats", "kafka", "webhook")
+KINDS = ("redis", "rabbitmq", "nats", "kafka", "webhook", "scim")
