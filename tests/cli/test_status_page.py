@@ -23,7 +23,8 @@ from syncrepl_client.cli.service.view import View
 from syncrepl_client.cli.service.web import Server, Site
 from syncrepl_client.engine.stats import CONNECTING, Stats
 from syncrepl_client.testing import Feed
-from tests.cli.test_run import ENTRIES, Config
+from tests.cli.commands import ROOT
+from tests.cli.test_run import ENTRIES, Config, modify
 from tests.faults.test_relay_kills import wait_for
 from tests.servers import Slapd
 from tests.servers.chromium import Chromium
@@ -39,6 +40,16 @@ EVIL = (
 """Values, and parts of DNs, of somebody who means no good."""
 STATS = Stats("persist", 4, CONNECTING.changes, 1, 0, 0, None, 0.5)
 NOW = datetime(2026, 11, 29, 8, 0, tzinfo=timezone.utc)
+
+
+FAILING = f"""\
+from syncrepl_client.sinks import Answer, Sink
+
+
+class Failing(Sink):
+    def deliver(self, messages):
+        return [Answer.failed({EVIL[1]!r}) for _ in messages]
+"""
 
 
 def escaped(value: str) -> str:
@@ -159,7 +170,7 @@ def test_the_sinks(feed: Feed, tmp_path: Path) -> None:
     text = Texts(shown(tmp_path, failing={"crm": None, "new": "nobody answers"})).text
     for expected in ("5 behind, ", "4 parked", "snapshot: 0 sent", "7 lost", "not begun",
                      "nobody answers", "not sent to by this service", "no poison (released)",
-                     "changes lost", "1 of 1 stream in step"):  # fmt: skip
+                     "changes lost", "1 sink failing", "1 of 1 stream in step"):  # fmt: skip
         assert expected in text
 
 
@@ -286,10 +297,14 @@ def test_in_a_browser(server: Slapd, tmp_path: Path) -> None:
     config = Config(tmp_path, free_port())
     config.stream("people", server.url)
     config.stream("branch", "ldap://127.0.0.1:1")
-    config.service["values"] = True
+    config.service.update(values=True, drain=1)
+    (tmp_path / "own.py").write_text(FAILING)
     with Receiver() as receiver, Chromium(tmp_path / "profile") as browser:
         config.sink("people", "crm", receiver)
-        with config.running() as command, server.connected() as connection:
+        config.sink("people", "away", receiver, url=f"http://127.0.0.1:{free_port()}/hook")
+        config.streams["people"]["sink"]["evil"] = {"kind": "own:Failing", "begin": "start"}
+        path = {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
+        with config.running(**path) as command, server.connected() as connection:
             wait_for(receiver, 1)
             for number, evil in enumerate(EVIL[:3]):
                 name = f"cn={number}{escaped(evil)},ou=people,{server.suffix}"
@@ -299,8 +314,9 @@ def test_in_a_browser(server: Slapd, tmp_path: Path) -> None:
             wait_for(receiver, ENTRIES + 3)
             url = f"http://localhost:{config.port}/"
             browser.open(url, 800, 600)
-            while not browser.evaluate("document.querySelector('.away') !== null"):
-                browser.open(url, 800, 600)  # nothing was sampled yet
+            soon = "document.querySelector('.away') && document.querySelectorAll('li .error')[1]"
+            while not browser.evaluate(f"Boolean({soon})"):
+                browser.open(url, 800, 600)  # nothing was sampled yet, or sent
             for width, scheme, back in (
                 (1100, "light", "rgb(245, 246, 248)"), (390, "dark", "rgb(18, 22, 28)"),
             ):  # fmt: skip
@@ -309,6 +325,11 @@ def test_in_a_browser(server: Slapd, tmp_path: Path) -> None:
                 if os.environ.get("SCREENSHOTS"):
                     browser.screenshot(Path(os.environ["SCREENSHOTS"], f"{width}.png"))
             assert browser.complaints == []
+            receiver.stop()  # the one that worked
+            modify(server, "new@example.com")
+            while browser.evaluate("document.querySelectorAll('li .error').length") < 3:
+                browser.open(url, 800, 600)
+            assert "3 sinks failing" in browser.evaluate("document.body.innerText")
             assert command.stop() == 0
 
 
@@ -323,6 +344,13 @@ def look(browser: Chromium, width: int, back: str) -> None:
     assert browser.evaluate("document.querySelectorAll('section').length") == 2
     text = browser.evaluate("document.body.innerText")
     assert "1 of 2 streams in step" in text
+    assert "2 sinks failing" in text
+    row = "[...document.querySelectorAll('li')].find(each => each.textContent.startsWith('{}'))"
+    for name, reason in (("away", "Connection refused"), ("evil", EVIL[1])):
+        shown = browser.evaluate(f"{row.format(name)}.innerText")
+        assert "failing" in shown
+        assert reason in shown
+    assert "failing" not in browser.evaluate(f"{row.format('crm')}.innerText")
     assert all(f"+ sn: {evil}" in text for evil in EVIL[:3])
     size = "document.querySelector('.plot').getBoundingClientRect()"
     assert browser.evaluate(f"{size}.width") > width / 2

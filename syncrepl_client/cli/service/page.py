@@ -40,7 +40,7 @@ def name(dn: str) -> str:
 
 def render(views: Sequence[View], now: datetime) -> str:
     """Return the page: first the streams that somebody should look at."""
-    ordered = sorted(views, key=lambda view: view.stats.stage == "persist")
+    ordered = sorted(views, key=lambda view: (view.stats.stage == "persist", not _failing(view)))
     body = "".join(part for view in ordered for part in _stream(view))
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
@@ -61,11 +61,18 @@ def _summary(views: Sequence[View]) -> str:
     parked = sum(sink.parked for sink in sinks)
     pills = [_pill(f"{steady} of {counted(len(views), 'stream')} in step",
                    "good" if steady == len(views) else "bad")]  # fmt: skip
+    if failing := sum(map(_failing, views)):
+        pills.append(_pill(f"{counted(failing, 'sink')} failing", "bad"))
     if any(sink.lost for sink in sinks):
         pills.append(_pill("changes lost", "bad"))
     if parked:
         pills.append(_pill(f"{parked:,} parked", "warn"))
     return " ".join(pills)
+
+
+def _failing(view: View) -> int:
+    """Return how many sinks of a stream do not take what they get."""
+    return sum(error is not None for error in view.failing.values())
 
 
 def _pill(words: str, kind: str = "") -> str:
@@ -144,6 +151,8 @@ def _sink(called: str, sink: "SinkState | None", view: View) -> str:
         if sink.snapshot is not None:
             parts.append(_pill(f"snapshot: {sink.snapshot.sent:,} sent"))
         parts.append(f'<span class="soft">position {sink.position:,}</span>')
+    if error is not None:
+        parts.append(_pill("failing", "bad"))
     if called not in view.failing:
         parts.append('<span class="soft">not sent to by this service</span>')
     shown = f'<div class="top">{" ".join(parts)}</div>'

@@ -61,6 +61,7 @@ class Service:
         self._notifier = notifier
         self._signals: SimpleQueue[int] = SimpleQueue()
         self._next_sample = 0.0
+        self._urgent = False
 
     def run(self) -> int:
         """Run until a signal, or until no stream is left; return an exit code."""
@@ -196,9 +197,10 @@ class Service:
         return code
 
     def _is_urgent(self) -> bool:
-        """Return True if another signal has come: somebody is impatient."""
+        """Return True if another signal has come since the first: somebody is impatient."""
         number = self._signal(0)
-        return number is not None and number != signal.SIGHUP
+        self._urgent = self._urgent or number not in (None, signal.SIGHUP)
+        return self._urgent
 
 
 def _sinks_of(settings: Settings) -> dict[SinkKey, SinkSettings]:
