@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -12,9 +13,14 @@ import pytest
 
 from syncrepl_client import PasswordVariable
 from syncrepl_client.sinks import Answer, Message, Outcome, Sink
+from syncrepl_client.testing.certificates import make_certificates
 from syncrepl_client.testing.sinks import SinkContract
+from tests.conftest import missing_servers_skip
+from tests.patience import HANGS_SECONDS
 from tests.servers.kafka import Kafka
+from tests.servers.kafkatls import KafkaTLS
 from tests.servers.missing import needs_all
+from tests.servers.process import free_port
 from tests.unit.sinks.sinks import messages_of
 
 if TYPE_CHECKING:
@@ -175,3 +181,64 @@ def test_a_new_password_is_read(
         assert "hunter2" not in f"{sink!r} {answer}"
         monkeypatch.delenv("KAFKA_SECRET")
         assert "KAFKA_SECRET" in sink.deliver(messages)[0].reason
+
+
+# --- TLS and SASL, as far as the mock cluster goes
+
+
+def until_said(url: str, topic: str, messages: list[Message], *texts: str, **options: Any) -> str:
+    """Deliver in vain, until the reason has all *texts*; return it."""
+    deadline = time.monotonic() + HANGS_SECONDS
+    with make(url, topic, timeout=IMPATIENT, **options) as sink:
+        while True:
+            answers = sink.deliver(messages)
+            assert outcomes(answers) == {Outcome.FAILED}
+            reason = answers[0].reason
+            if all(text in reason for text in texts):
+                return reason
+            assert time.monotonic() < deadline, reason
+
+
+def test_tls(server: Kafka, topic: str, messages: list[Message], tmp_path: Path) -> None:
+    with missing_servers_skip():
+        certificates = make_certificates(tmp_path)
+    ca = str(certificates.ca_file)
+    with KafkaTLS(server, certificates) as proxy:
+        until_said(proxy.url, topic, messages, "certificate verify failed")
+        assert ids(server, topic) == []
+        with make(proxy.url, topic, cacert=ca) as sink:
+            assert outcomes(sink.deliver(messages)) == {Outcome.ACCEPTED}
+    assert len(ids(server, topic)) == 4
+
+
+def test_the_name_in_the_certificate(
+    server: Kafka, topic: str, messages: list[Message], tmp_path: Path
+) -> None:
+    with missing_servers_skip():
+        certificates = make_certificates(tmp_path, names="DNS:elsewhere.example.com")
+    ca = str(certificates.ca_file)
+    with KafkaTLS(server, certificates) as proxy:
+        until_said(proxy.url, topic, messages, "certificate verify failed", cacert=ca)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_brokers_without_sasl(
+    server: Kafka, topic: str, messages: list[Message], mechanism: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The settings reach librdkafka, which sends nothing where it can't log in."""
+    monkeypatch.setenv("KAFKA_SECRET", "hunter2")
+    url, secret = server.url.replace("//", "//relay@"), PasswordVariable("KAFKA_SECRET")
+    said = until_said(
+        url, topic, messages, "SASL", mechanism, password=secret, mechanism=mechanism
+    )  # fmt: skip
+    assert "hunter2" not in said
+    assert ids(server, topic) == []
+
+
+def test_brokers_that_know_no_tls_or_are_none(
+    server: Kafka, topic: str, messages: list[Message]
+) -> None:
+    until_said(f"kafkas://{server.address}", topic, messages, "SSL_HANDSHAKE")
+    until_said(f"kafka://127.0.0.1:{free_port()}", topic, messages, "Connection refused")
+    assert ids(server, topic) == []
