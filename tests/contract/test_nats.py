@@ -229,6 +229,29 @@ def test_tls_and_a_password(
     assert found[3] == Answer.failed("'Authorization Violation'")
 
 
+def test_a_token_and_another_name(messages: list[Message], tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("hunter2\n")
+    token.chmod(0o600)
+    with missing_servers_skip():
+        files = make_certificates(tmp_path, names="DNS:localhost")
+        options = [f'tls {{ cert_file: "{files.cert_file}", key_file: "{files.key_file}" }}',
+                   'authorization { token: "hunter2" }']  # fmt: skip
+        server = NATS(options, "tls")
+    with server:
+        server.run(
+            lambda jetstream: jetstream.add_stream(name="s", subjects=["s.x"]),
+            token="hunter2", tls=ssl.create_default_context(cafile=str(files.ca_file)),
+            tls_hostname="localhost",
+        )  # fmt: skip
+        trust: dict[str, Any] = {"password": PasswordFile(token), "cacert": str(files.ca_file)}
+        with make(server, "s", url=f"tls://127.0.0.1:{server.port}", **trust) as sink:
+            (answer, *_) = sink.deliver(messages)
+        assert "certificate is not valid for '127.0.0.1'" in answer.reason
+        with make(server, "s", url=f"tls://localhost:{server.port}", **trust) as sink:
+            assert outcomes(sink.deliver(messages)) == {Outcome.ACCEPTED}
+
+
 class Talker(Listener):
     """Says something first, then listens."""
 

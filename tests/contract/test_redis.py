@@ -208,6 +208,27 @@ def test_replicas(server: Redis, stream: str, messages: list[Message]) -> None:
         assert ids(replica, stream) == [each.id for each in messages]
 
 
+def test_the_least_rights(
+    server: Redis, stream: str, messages: list[Message], tmp_path: Path
+) -> None:
+    """A user who may do what the documentation names, and nothing else."""
+    from syncrepl_client.sinks import RedisStream
+
+    password = tmp_path / "password"
+    password.write_text("hunter2\n")
+    password.chmod(0o600)
+    rights = ("+xadd", "+eval", "+zscore", "+zadd", "+zremrangebyrank", "+time")
+    server.command("ACL", "SETUSER", "relay", "on", ">hunter2", "~*", *rights)
+    try:
+        url = server.url.replace("//", "//relay@")
+        with RedisStream(url, stream=stream, password=PasswordFile(password)) as sink:
+            for _ in range(2):
+                assert outcomes(sink.deliver(messages)) == {Outcome.ACCEPTED}
+    finally:
+        server.command("ACL", "DELUSER", "relay")
+    assert ids(server, stream) == [each.id for each in messages]
+
+
 def test_tls_and_a_password(
     stream: str, messages: list[Message], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

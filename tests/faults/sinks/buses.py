@@ -97,7 +97,7 @@ class NATSBus(Bus):
 class KafkaBus(Bus):
     """The brokers have all in memory: they are frozen, not restarted, and soon full."""
 
-    most_away = 5_000
+    most_away = 2_000
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)

@@ -25,6 +25,7 @@ from tests.servers import Slapd
 from tests.servers.people import person, person_dn
 
 ENTRIES = 60
+ATTRIBUTES = ("objectClass", "uid", "cn", "title", "member")
 NAME = "campaign"
 KIBIBYTE = 1024
 
@@ -85,7 +86,8 @@ class Campaign:
         state = ["--data", f"{self._place}/state/"]
         if what == "follower":
             arguments = ["watch", "--brief", "--log", "30d", "--max-deletes", "none", *state,
-                         "-H", self._server.url, "-b", self._server.suffix]  # fmt: skip
+                         "-H", self._server.url, "-b", self._server.suffix, "(objectClass=*)",
+                         *ATTRIBUTES]  # fmt: skip
             env = {}
         else:
             arguments = ["relay", "--name", NAME, "--from-start", "--sink", self._bus.url, *state]

@@ -21,6 +21,7 @@ from syncrepl_client.exceptions import (
     UsageError,
 )
 from syncrepl_client.sinks import Answer, Message, Relay, relay
+from syncrepl_client.sinks.outbox import WINDOW
 from syncrepl_client.testing import Feed
 from tests.patience import HANGS_SECONDS
 from tests.unit.sinks.sinks import Scripted, change, dn, logging_feed
@@ -120,6 +121,20 @@ def test_what_fails_is_sent_again(feed: Feed, tmp_path: Path, caplog: Any) -> No
     assert feed.store.changelog.sinks["me"].behind == 0
     assert events(caplog) == ["sink-failed"] * 3
     assert "later" in caplog.records[-1].getMessage()
+
+
+def test_how_far_others_go_on(feed: Feed, tmp_path: Path) -> None:
+    """While one fails, those that come up to 500 changes later are sent, and no others."""
+    for number in range(WINDOW):
+        change(feed, f"b:{number}", f"c:{number}")
+    sink = Scripted(lambda m: FAILED if m.event.seq == 2 else ACCEPTED)
+    with (
+        Relay(tmp_path, sink, name="me", position=0, backoff=Backoff(0.001, maximum=0.001)),
+        sink.changed,
+    ):
+        ended = sink.changed.wait_for(lambda: sink.waves[-5:] == [[2]] * 5, HANGS_SECONDS)
+    assert ended
+    assert max(sink.accepted) == WINDOW  # it began with 1, the start of the log
 
 
 def test_the_position_is_before_what_failed(feed: Feed, tmp_path: Path) -> None:
