@@ -65,7 +65,7 @@ faults: setup ## Kill clients and servers, cut connections at every message (30 
 	$(BIN)/python -m tests.faults.wire
 	$(BIN)/python -m tests.transitions --starts 300
 
-faults-sinks: setup ## Kill relays, followers and brokers, for each kind of sink (40 minutes)
+faults-sinks: setup ## Kill relays, followers and brokers, for each kind of sink (60 minutes)
 	$(BIN)/python -m tests.faults.sinks --away 100000
 
 fuzz: setup ## Fuzz every decoder, and the protocol, 10 minutes each
