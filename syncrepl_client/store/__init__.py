@@ -3,10 +3,10 @@
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..exceptions import ConfigurationError, StorePathError
-from .base import Origin, Store
+from .base import Origin, Store, unshared
 from .location import DataPath, PostgreSQL, database_of, describe, file_name, prefix
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ _LATER = {
     "StoreReader": ".reading",
 }
 """A program uses one kind of store: it, and the database that it needs, is imported on demand."""
+
+_UNSHARED = ("sqlite", "shelve", "memory")
 
 __all__ = [
     "DataPath",
@@ -149,7 +151,9 @@ def _looked_for(data_path: DataPath) -> str:
     return path
 
 
-def open_store(kind: Union[str, Store], data_path: DataPath) -> Store:
+def open_store(
+    kind: Union[str, Store], data_path: DataPath, *, lease: Optional[float] = None
+) -> Store:
     """Open a store.
 
     Args:
@@ -157,17 +161,23 @@ def open_store(kind: Union[str, Store], data_path: DataPath) -> Store:
             returned.  A PostgreSQL database as *data_path* makes it one for ``"sqlite"``, too.
         data_path: a directory, the prefix of file names, or a PostgreSQL database; not used for a
             store in memory.
+        lease: share it with other clients: see :class:`.PostgreSQLStore`.
 
     Raises:
-        ConfigurationError: there is no such kind, or *data_path* is not a place for it.
+        ConfigurationError: there is no such kind, *data_path* is not a place for it, or this kind
+            can't be shared.
         StoreError: the store can't be opened; nothing was created or changed.
     """
     if isinstance(kind, Store):
+        if lease is not None:
+            kind.share(lease)
         return kind
     database = database_of(data_path)
+    if lease is not None and kind in _UNSHARED and (database is None or kind != "sqlite"):
+        raise ConfigurationError(unshared(f"a store of the kind {kind!r}"))
     store: Store
     if kind in ("sqlite", "postgresql") and database is not None:
-        store = _load("PostgreSQLStore", _LATER["PostgreSQLStore"])(database)
+        store = _load("PostgreSQLStore", _LATER["PostgreSQLStore"])(database, lease=lease)
     elif kind == "sqlite":
         store = _load("SQLiteStore", _LATER["SQLiteStore"])(file_name(data_path))
     elif kind == "shelve":

@@ -14,7 +14,7 @@ from ..reading import SharedLog
 from .database import Database
 from .log import PostgreSQLLog
 from .reading import CommittedEntries, require_store
-from .store import lock, unlock
+from .locks import lock, unlock
 
 
 class PostgreSQLSharedLog(SharedLog):
