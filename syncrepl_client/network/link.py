@@ -16,8 +16,8 @@ import ldap
 
 from ..exceptions import UsageError
 from ..protocol.knowledge import Knowledge
-from ..waiting.backoff import Backoff
 from ..waiting.background import Background
+from ..waiting.backoff import Backoff
 from ..waiting.coroutines import wait_or_wake
 from ..waiting.waker import Waker
 from .connection import Connection

@@ -126,9 +126,9 @@ class Database:
             row = other.row(leases.AT_WORK, (pid, started))
             return bool(row and row[0])
 
-    def end_session(self, pid: int, started: str) -> None:
-        """End a session of the same user."""
-        self.execute(leases.END, (pid, started))
+    def end_session(self, pid: int, started: str) -> bool:
+        """End a session of the same user; return whether there was one."""
+        return bool(self.execute(leases.END, (pid, started)).rowcount)
 
     @property
     def used(self) -> float:

@@ -16,8 +16,8 @@ from ..reading import Standby, StoreReader
 from . import leases, schema
 from .database import Database
 from .entries import PostgreSQLEntries
-from .log import PostgreSQLLog
 from .locks import lockers
+from .log import PostgreSQLLog
 from .tenancy import CLIENTS, STORE
 
 

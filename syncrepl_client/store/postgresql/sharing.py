@@ -12,9 +12,9 @@ from ...exceptions import StoreLost, UsageError
 from ..location import PostgreSQL
 from ..reading import SharedLog
 from .database import Database
+from .locks import lock, unlock
 from .log import PostgreSQLLog
 from .reading import CommittedEntries, require_store
-from .locks import lock, unlock
 
 
 class PostgreSQLSharedLog(SharedLog):

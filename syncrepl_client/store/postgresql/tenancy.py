@@ -78,9 +78,8 @@ class Tenancy:
         self._database.open(self.lease, writes=True)
         if self.lease is not None:
             locks.try_lock(self._database, CLIENTS, shared=True)
-        if self._mine is not None:
-            # Where only the connection broke, the server may not know for hours.
-            self._database.end_session(*self._mine)
+        # Where only the connection broke, the server may not know for hours.
+        if self._mine is not None and self._database.end_session(*self._mine):
             self._patience = _PATIENCE
         self._mine = self._database.connection.identity
 
