@@ -106,6 +106,12 @@ class SearchEnded(ServerError):
     retriable = True
 
 
+class SinkInUse(UsageError):
+    """Another relay passes changes on to the sink."""
+
+    retriable = True
+
+
 class SinkRemoved(UsageError):
     """The sink was removed from the log of changes while its relay was running."""
 

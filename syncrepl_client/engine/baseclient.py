@@ -308,6 +308,7 @@ class BaseClient:
             lag=None if at is None or made is None else at - made,
             term=None if holder is None else holder.term,
             timeline=None if holder is None else holder.timeline,
+            active=self.active,
         )
 
     def _count(self) -> int:
@@ -319,9 +320,9 @@ class BaseClient:
         return self._counted
 
     @property
-    def standing_by(self) -> bool:
-        """Whether another client has the shared store, and follows."""
-        return self._stage == "standby"
+    def active(self) -> bool:
+        """Whether this client has the store; False while it stands by, or has lost it."""
+        return self._tenure.held and not self._closed
 
     @property
     def _stage(self) -> str:

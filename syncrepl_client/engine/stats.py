@@ -30,6 +30,7 @@ class Stats:
             others.
         timeline: of the database at that time.  Only both together are never repeated, if a standby
             of an asynchronous replication was promoted.
+        active: whether the client has the store; False while it stands by, or has lost it.
     """
 
     stage: str
@@ -42,7 +43,8 @@ class Stats:
     lag: Optional[float]
     term: Optional[int] = None
     timeline: Optional[int] = None
+    active: bool = True
 
 
-CONNECTING = Stats("connecting", 0, dict.fromkeys(ChangeKind, 0), 0, 0, 0, None, None)
+CONNECTING = Stats("connecting", 0, dict.fromkeys(ChangeKind, 0), 0, 0, 0, None, None, active=False)
 """The statistics before there is a client."""

@@ -6,14 +6,14 @@ import os
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..exceptions import ConfigurationError, StorePathError
-from .base import Origin, Store, unshared
+from .base import Holder, Origin, Store, unshared
 from .location import DataPath, PostgreSQL, database_of, describe, file_name, prefix
 
 if TYPE_CHECKING:
     from ..changelog.sinks import SinkState
     from .memory import MemoryStore
     from .postgresql.store import PostgreSQLStore
-    from .reading import SharedLog, StoreReader
+    from .reading import SharedLog, Standby, StoreReader
     from .shelve.store import ShelfStore
     from .sqlite.store import SQLiteStore
 
@@ -22,6 +22,7 @@ _LATER = {
     "PostgreSQLStore": ".postgresql.store",
     "SQLiteStore": ".sqlite.store",
     "SharedLog": ".reading",
+    "Standby": ".reading",
     "ShelfStore": ".shelve.store",
     "StoreReader": ".reading",
 }
@@ -31,6 +32,7 @@ _UNSHARED = ("sqlite", "shelve", "memory")
 
 __all__ = [
     "DataPath",
+    "Holder",
     "MemoryStore",
     "Origin",
     "PostgreSQL",
@@ -38,6 +40,7 @@ __all__ = [
     "SQLiteStore",
     "SharedLog",
     "ShelfStore",
+    "Standby",
     "Store",
     "StoreReader",
     "describe",
@@ -119,7 +122,9 @@ def sinks_of(data_path: DataPath) -> "list[SinkState]":
         return reader.sinks
 
 
-def open_changelog(data_path: DataPath, *, patience: float = 60.0) -> "SharedLog":
+def open_changelog(
+    data_path: DataPath, *, patience: float = 60.0, lease: Optional[float] = None
+) -> "SharedLog":
     """Open the log of changes of a store that may be open elsewhere.
 
     Use it in other threads and processes than the client's.
@@ -128,6 +133,8 @@ def open_changelog(data_path: DataPath, *, patience: float = 60.0) -> "SharedLog
         data_path: the *data_path* of the client.
         patience: the maximum number of seconds to wait, when a sink is written, for the end of
             another transaction: of the client (SQLite), or of whoever writes a sink (PostgreSQL).
+        lease: after how many seconds of silence PostgreSQL ends the connection, and the lock of a
+            sink with it; None: never.
 
     Raises:
         StoreError: there is no store, or it can't be read.
@@ -136,7 +143,7 @@ def open_changelog(data_path: DataPath, *, patience: float = 60.0) -> "SharedLog
     database = database_of(data_path)
     log: SharedLog
     if database is not None:
-        log = _load("PostgreSQLSharedLog", ".postgresql.sharing")(database, patience)
+        log = _load("PostgreSQLSharedLog", ".postgresql.sharing")(database, patience, lease)
     else:
         log = _load("SQLiteSharedLog", ".sqlite.sharing")(_looked_for(data_path), patience)
     return log
