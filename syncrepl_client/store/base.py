@@ -63,6 +63,24 @@ class Origin(NamedTuple):
     tally: Optional[str] = None
 
 
+class Holder(NamedTuple):
+    """The client that has a shared store, or had it last.
+
+    Attributes:
+        host: the name of its machine.
+        pid: its process ID there.
+        since: when it took the store, in seconds of Unix time, by the database's clock.
+        term: how often the store was taken by then.
+        timeline: of the database at that time: another one after each promotion of a standby.
+    """
+
+    host: str
+    pid: int
+    since: float
+    term: int
+    timeline: int
+
+
 def never() -> bool:
     """Return False: no stop was requested."""
     return False
@@ -89,6 +107,71 @@ class Store(ABC):
 
     stopping: Callable[[], bool] = staticmethod(never)
     """Returns True once a stop was requested, which ends a wait for a database."""
+
+    # --- whose it is
+
+    @property
+    def lease(self) -> Optional[float]:
+        """After how many seconds of silence another client may take it; None: it is not shared."""
+        return None
+
+    @property
+    def held(self) -> bool:
+        """Whether this client has it, and may write."""
+        return True
+
+    @property
+    def holder(self) -> Optional[Holder]:
+        """This client, if it has a store that can be shared; None otherwise."""
+        return None
+
+    @property
+    def next_keep(self) -> Optional[float]:
+        """When :meth:`keep` is due, by ``time.monotonic()``; None: never."""
+        return None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection to its database was lost."""
+        return False
+
+    @property
+    def overdue(self) -> Optional[float]:
+        """For how many seconds nothing was executed, if that ended the transaction; or None."""
+        return None
+
+    def share(self, lease: float) -> None:
+        """Share the store with other clients: one has it, and the others wait for it.
+
+        Args:
+            lease: after how many seconds of silence another client may take it over.
+
+        Raises:
+            ConfigurationError: this kind of store can't be shared.
+        """
+        raise ConfigurationError(unshared(type(self).__name__))
+
+    def take(self) -> bool:
+        """Try to get the store, over a new connection if that was lost; return whether it is held.
+
+        Raises:
+            StoreLocked: another client has it, and it is not shared.
+            StoreError: there is no connection.
+        """
+        return True
+
+    def keep(self) -> None:  # noqa: B027 - nothing will do
+        """Let the database know that this client is alive, if that is due.
+
+        Raises:
+            StoreLost: the connection was lost.
+        """
+
+    def release(self) -> None:  # noqa: B027 - nothing will do
+        """Let another client have the store; it can still be read, and be taken again."""
+
+    def drop(self) -> None:  # noqa: B027 - nothing will do
+        """Close a connection that is not usable any more, without an error."""
 
     @property
     @abstractmethod
@@ -312,6 +395,11 @@ class _Values(ValuesView[Attributes]):
 
 
 # --- what stores share
+
+
+def unshared(kind: str) -> str:
+    """Return why a store of that kind can't be shared."""
+    return f"{kind} can't be shared by several clients: standby and lease are for PostgreSQL"
 
 
 def pack_names(names: Iterable[bytes]) -> bytes:

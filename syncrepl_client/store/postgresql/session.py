@@ -5,15 +5,18 @@ import ipaddress
 import logging
 import time
 from collections.abc import Generator
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, NamedTuple, NoReturn, Optional, TypeVar
 
 import psycopg
 from psycopg import conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from ...exceptions import ConfigurationError, StoreError
+from ...exceptions import ConfigurationError, StoreError, StoreUnreachable
+from ...waiting.background import Background
 from ..base import never
 from ..location import PostgreSQL
+from . import leases
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +24,26 @@ T = TypeVar("T")
 
 OLDEST = 140000
 """PostgreSQL 14."""
+NAME = "syncrepl_client"
+_IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+_IDENTITY = (
+    "SELECT pg_backend_pid(), (SELECT extract(epoch FROM backend_start)::text "
+    "FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid())"
+)
 _STOP_SECONDS = 0.5
 """How long a stop waits for the server to answer a statement."""
+
+
+class Lapse(NamedTuple):
+    """How long nothing was executed before a connection was found to be lost.
+
+    Attributes:
+        seconds: how long.
+        in_transaction: whether a transaction was open.
+    """
+
+    seconds: float
+    in_transaction: bool
 
 
 class Session(psycopg.Connection[TupleRow]):
@@ -30,65 +51,143 @@ class Session(psycopg.Connection[TupleRow]):
 
     Attributes:
         stopping: returns True once a stop was requested.
+        identity: the process ID of its backend, and when that was started.
+        used: when it was last used, by ``time.monotonic()``.
+        lapse: what preceded its loss.
+        patience: after how many seconds of silence to ask *at_work*; None: never.
+        at_work: returns whether the server still executes the statement; called in a thread.
     """
 
     stopping: Callable[[], bool] = staticmethod(never)
+    identity = (0, "")
+    used = 0.0
+    lapse: Optional[Lapse] = None
+    patience: Optional[float] = None
+    at_work: Callable[[], bool] = staticmethod(never)
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         """Wait until *gen* is done, or a stop was requested and the server does not answer.
 
         Raises:
-            psycopg.OperationalError: the latter; the connection was closed.
+            psycopg.OperationalError: the latter, or the server never answers; the connection was
+                closed.
         """
-        return super().wait(self._watched(gen), *args, **kwargs)
+        was_open = not self.closed
+        in_transaction = self.pgconn.transaction_status in _IN_TRANSACTION
+        lapse = Lapse(time.monotonic() - self.used, in_transaction)
+        try:
+            return super().wait(self._watched(gen), *args, **kwargs)
+        except psycopg.Error:
+            if was_open and self.closed:
+                self.lapse = lapse
+            raise
+        finally:
+            self.used = time.monotonic()
 
     def _watched(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        silent: Optional[float] = None  # since when
+        stopped: Optional[float] = None  # since when
+        silence = Silence(self.patience, self.at_work)
         try:
             wanted = next(gen)
             while True:
                 ready = yield wanted
                 now = time.monotonic()
-                silent = None if ready or not self.stopping() else silent or now
-                if silent is not None and now - silent > _STOP_SECONDS:
-                    gen.close()
-                    self.close()  # nothing is cancelled: a COMMIT may have been done
-                    raise psycopg.OperationalError("the server did not answer before the stop")
+                stopped = None if ready or not self.stopping() else stopped or now
+                if stopped is not None and now - stopped > _STOP_SECONDS:
+                    self._give_up(gen, "the server did not answer before the stop")
+                if silence.is_final(ready, now):
+                    self._give_up(gen, "the server does not answer")
                 wanted = gen.send(ready)
         except StopIteration as end:
             result: T = end.value
             return result
 
+    def _give_up(self, gen: Generator[Any, Any, Any], reason: str) -> NoReturn:
+        gen.close()
+        self.close()  # nothing is cancelled: a COMMIT may have been done
+        raise psycopg.OperationalError(reason)
 
-def connect(place: PostgreSQL) -> Session:
+
+class Silence:
+    """Tells whether a silent server is still at work, or the connection dead.
+
+    The operating system does not tell if something between the two still acknowledges.
+    """
+
+    def __init__(self, patience: Optional[float], at_work: Callable[[], bool]) -> None:
+        """Initialize for one statement; *at_work* is called after *patience* seconds."""
+        self._patience = patience
+        self._at_work = at_work
+        self._since: Optional[float] = None
+        self._asked: Optional[Background[bool]] = None
+
+    def is_final(self, ready: object, now: float) -> bool:
+        """Return True if there will be no answer.
+
+        Args:
+            ready: something true if there is an answer.
+            now: by ``time.monotonic()``.
+        """
+        if ready or self._patience is None:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        elif self._asked is None:
+            if now - self._since > self._patience:
+                self._asked = Background(self._at_work, name="syncrepl-asks")
+        elif self._asked.done:
+            asked, self._asked, self._since = self._asked, None, now
+            try:
+                return not asked.result()
+            except StoreError:
+                return True
+        return False
+
+
+def connect(place: PostgreSQL, lease: Optional[float] = None, *, writes: bool = False) -> Session:
     """Return a new connection to the database at *place*, in autocommit mode.
+
+    Args:
+        place: the database.
+        lease: within how many seconds a dead connection is to be noticed; None: it need not be.
+        writes: whether a server that is only read from will not do.
 
     Raises:
         ConfigurationError: libpq can't read the URL.
-        StoreError: there is no connection, or it is not to a PostgreSQL that can be used.
+        StoreUnreachable: there is no connection.
+        StoreError: it is not to a PostgreSQL that can be used.
     """
-    _check(place)
+    given = _check(place)
+    wanted = {} if lease is None else leases.parameters(lease)
+    if writes and psycopg.pq.version() >= OLDEST:
+        wanted["target_session_attrs"] = "primary"
     try:
         session = Session.connect(
             place.url,
             autocommit=True,
             prepare_threshold=None,  # a plan made while a table was empty is bad later
             client_encoding="UTF8",
-            fallback_application_name="syncrepl_client",
+            fallback_application_name=NAME if lease is None else leases.application_name(),
+            **{name: value for name, value in wanted.items() if name not in given},
         )
     except psycopg.Error as error:
-        raise StoreError(f"no connection to {place}: {_lines(error)}") from error
+        raise StoreUnreachable(f"no connection to {place}: {_lines(error)}") from error
     try:
         _examine(session, place)
+    except psycopg.Error as error:
+        session.close()
+        raise StoreUnreachable(f"no connection to {place}: {_lines(error)}") from error
     except BaseException:
         session.close()
         raise
+    session.used = time.monotonic()
     return session
 
 
-def _check(place: PostgreSQL) -> None:
+def _check(place: PostgreSQL) -> "dict[str, Any]":
+    """Return the parameters in the URL."""
     try:
-        conninfo.conninfo_to_dict(place.url)
+        return conninfo.conninfo_to_dict(place.url)
     except psycopg.Error:
         # Its message quotes the URL, with the password.
         raise ConfigurationError(f"libpq can't read the URL of {place}") from None
@@ -98,12 +197,13 @@ def _examine(session: Session, place: PostgreSQL) -> None:
     version = session.info.server_version
     if version < OLDEST:
         raise StoreError(f"{place} is PostgreSQL {version // 10000}: 14 or later is needed")
-    row = session.execute("SELECT pg_backend_pid()").fetchone()
+    row = session.execute(_IDENTITY).fetchone()
     if row is None or row[0] != session.info.backend_pid:
         raise StoreError(
             f"between this client and {place} is a pooler such as PgBouncer, which may give each "
             "transaction another session: connect to PostgreSQL itself"
         )
+    session.identity = row[0], row[1]
     _warn_of_risk(session, place)
 
 
