@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two PostgreSQL servers: one is the primary, the other one streams from it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from contextlib import ExitStack
+from types import TracebackType
+
+import psycopg
+
+from tests.patience import HANGS_SECONDS
+from tests.servers.postgresql import PostgreSQL
+from tests.servers.process import run
+
+CONFIG = """\
+wal_level = replica
+max_wal_senders = 5
+wal_keep_size = 256MB
+wal_retrieve_retry_interval = 500
+hot_standby = on
+track_commit_timestamp = on
+"""
+
+
+class Node(PostgreSQL):
+    """One server; with a *source* it begins as a copy of that, and streams from it."""
+
+    def __init__(self, source: Node | None = None) -> None:
+        super().__init__()
+        self.source = source
+
+    def _prepare(self) -> None:
+        source = self.source
+        if source is None:
+            super()._prepare()
+            text = CONFIG
+        else:
+            self.password = source.password
+            self.url = self.url.replace(self.url.split(":")[2].split("@")[0], self.password)
+            if self._as_nobody:
+                run("chown", "nobody:nogroup", str(self.directory))
+            run(
+                *self._as_nobody, str(self._programs / "pg_basebackup"), "-D", str(self._data),
+                "-h", str(source.directory), "-p", str(source.port), "-U", self.user,
+                "-R", "-X", "stream", "-c", "fast", "--no-sync", "--no-manifest",
+            )  # fmt: skip
+            text = f"port = {self.port}\nunix_socket_directories = '{self.directory}'\n"
+        with (self._data / "postgresql.conf").open("a", encoding="ascii") as file:
+            file.write(text)
+
+    def crash(self) -> None:
+        """End it without a checkpoint: what was committed is in the WAL."""
+        self._end(signal.SIGQUIT)
+
+    def follow(self, source: Node) -> None:
+        """Begin anew, as a copy of another one."""
+        self.stop()
+        shutil.rmtree(self._data)
+        self.source, self._prepared = source, False
+        self.start()
+
+
+class Cluster:
+    """Both of them, in the order in which clients ask.
+
+    Attributes:
+        nodes: the servers.
+        primary: the one that is written to.
+    """
+
+    def __init__(self, *, standby: bool = True) -> None:
+        self.primary = Node()
+        self.nodes = [self.primary] + ([Node(self.primary)] if standby else [])
+
+    def __enter__(self) -> Cluster:
+        with ExitStack() as stack:
+            for node in self.nodes:
+                stack.enter_context(node)
+            self._stack = stack.pop_all()
+        self.wait_for_standby()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def standby(self) -> Node:
+        return next(node for node in self.nodes if node is not self.primary)
+
+    def wait_for_standby(self) -> None:
+        """Wait until the other one streams."""
+        deadline = time.monotonic() + HANGS_SECONDS
+        streaming = "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"
+        while len(self.nodes) > 1 and not self.primary.execute(streaming):
+            assert time.monotonic() < deadline, "the standby does not stream"
+            time.sleep(0.05)
+
+    def promote(self, *, forget: bool) -> None:
+        """Crash the primary and promote the standby, which may lack its last commits (*forget*)."""
+        old, new = self.primary, self.standby
+        if forget:
+            old.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+            time.sleep(0.2)
+        old.crash()
+        new.execute("SELECT pg_promote(true, 60)")
+        self.primary = new
+
+    def rejoin(self) -> None:
+        """Let the old primary be a copy of the new one."""
+        self.standby.follow(self.primary)
+        self.wait_for_standby()
+
+    def connect(self) -> psycopg.Connection:
+        """A session with the primary."""
+        return psycopg.connect(self.primary.socket_url, autocommit=True)
