@@ -6,11 +6,11 @@ WORKERS := 6
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test coverage test-newer test-apacheds async test-pythons dist demo workload faults faults-sinks fuzz \
-	soak bench bench-large bench-instructions bench-check docs clean
+.PHONY: help setup lint test coverage test-newer test-apacheds async test-pythons dist demo workload faults \
+	faults-sinks faults-postgresql fuzz soak bench bench-large bench-instructions bench-check docs clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: ## Install what is missing: servers, headers, .venv
 	@bash .ci/setup
@@ -67,6 +67,9 @@ faults: setup ## Kill clients and servers, cut connections at every message (30 
 
 faults-sinks: setup ## Kill relays, followers and brokers, for each kind of sink (60 minutes)
 	$(BIN)/python -m tests.faults.sinks --away 100000
+
+faults-postgresql: setup ## Kill followers that share a store, their connections and databases (20 minutes)
+	$(BIN)/python -m tests.faults.takeovers
 
 fuzz: setup ## Fuzz every decoder, and the protocol, 10 minutes each
 	$(BIN)/python -m tests.fuzz --seconds 600

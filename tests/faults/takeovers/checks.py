@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 CALLS = """
 SELECT uuid::text, old, new, timeline, term FROM calls
@@ -17,8 +17,8 @@ class Call(NamedTuple):
     """A committed call: an entry before and after, and whose it was."""
 
     uuid: str
-    old: Optional[str]
-    new: Optional[str]
+    old: str | None
+    new: str | None
     timeline: int
     term: int
 
@@ -41,8 +41,8 @@ class Found(NamedTuple):
 
 def examine(calls: Sequence[Call], mirror: Collection[str], directory: Collection[str]) -> Found:
     """Compare what was committed with itself and with the directory."""
-    states: dict[str, Optional[str]] = {}
-    told: set[tuple[str, Optional[str]]] = set()
+    states: dict[str, str | None] = {}
+    told: set[tuple[str, str | None]] = set()
     broken = repeated = replaced = 0
     last = (0, 0)
     for call in calls:

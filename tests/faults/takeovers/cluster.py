@@ -103,15 +103,19 @@ class Cluster:
             assert time.monotonic() < deadline, "the standby does not stream"
             time.sleep(0.05)
 
-    def promote(self, *, forget: bool) -> None:
-        """Crash the primary and promote the standby, which may lack its last commits (*forget*)."""
-        old, new = self.primary, self.standby
-        if forget:
-            old.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
-            time.sleep(0.2)
-        old.crash()
-        new.execute("SELECT pg_promote(true, 60)")
-        self.primary = new
+    def part(self) -> None:
+        """Let the standby get nothing more."""
+        self.standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        self.standby.execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + HANGS_SECONDS
+        while self.standby.execute("SELECT 1 FROM pg_stat_wal_receiver"):
+            assert time.monotonic() < deadline, "the standby goes on streaming"
+            time.sleep(0.02)
+
+    def promote(self) -> None:
+        """Let the standby be the primary; the old one has ended."""
+        self.standby.execute("SELECT pg_promote(true, 60)")
+        self.primary = self.standby
 
     def rejoin(self) -> None:
         """Let the old primary be a copy of the new one."""

@@ -15,7 +15,6 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from typing import Optional
 
 import ldap
 
@@ -41,7 +40,9 @@ def entry(dn: str | None, attrs: Attributes | None) -> str | None:
     """An entry as text: its DN and attributes."""
     if dn is None or attrs is None:
         return None
-    values = {name.lower(): sorted(each.decode("latin-1") for each in attrs[name]) for name in attrs}
+    values = {
+        name.lower(): sorted(each.decode("latin-1") for each in attrs[name]) for name in attrs
+    }
     return json.dumps([dn, values], sort_keys=True)
 
 
@@ -53,8 +54,8 @@ class Follower(BaseCallback):
     """Writes a row for each call, and keeps a mirror."""
 
     def __init__(self) -> None:
-        self.client: Optional[Syncrepl] = None
-        self.strike: Optional[signal.Signals] = None
+        self.client: Syncrepl | None = None
+        self.strike: signal.Signals | None = None
         self.stopping = False
         for number in STRIKES:
             signal.signal(number, self._arm)
