@@ -15,6 +15,7 @@ from ...protocol.view import Record
 from ..base import FORMAT_VERSION, Holder, Origin, pack_names, unpack_names
 from ..cache import EntryCache
 from ..cached import CachedStore
+from ..fresh import FreshSeenUUIDs
 from ..location import PostgreSQL
 from . import schema
 from .database import ABORTED, Database
@@ -47,7 +48,8 @@ class PostgreSQLStore(CachedStore):
         self._entries = PostgreSQLEntries(self._database, lambda: self.in_callback)
         self._cache = EntryCache(self._entries)
         self._cache.few, self._cache.many, self._cache.misses = 1, 2048, 3
-        self._seen = self.seen = PostgreSQLSeenUUIDs(self._entries, self._cache)
+        self._seen = PostgreSQLSeenUUIDs(self._entries, self._cache)
+        self.seen = FreshSeenUUIDs(self._seen, self.get, self._is_empty)
         self._log = PostgreSQLLog(self._database, lambda: self.in_callback)
         self._tenancy = Tenancy(self._database, lease)
         self._there = False
