@@ -191,8 +191,9 @@ class Poller:
 
     async def _rides_over(self, error: Exception) -> bool:
         """Return True if *error* is to be retried, and schedule the next attempt."""
-        if self._tenure.is_lost_to(error):
-            return await self._rides_over_loss(error)
+        loss = self._tenure.loss(error)
+        if loss is not None:
+            return await self._rides_over_loss(loss)
         try:
             return await self._retries(error)
         except StoreLost as lost:

@@ -11,7 +11,7 @@ import time
 from enum import Enum
 from typing import Callable, Optional
 
-from ..exceptions import StoreLost, StoreUnreachable
+from ..exceptions import StoreError, StoreLost, StoreUnreachable
 from ..store import Store
 from ..waiting.background import Background
 from ..waiting.backoff import Backoff
@@ -145,9 +145,17 @@ class Tenure:
         self._again = time.monotonic() + seconds
         return seconds
 
-    def is_lost_to(self, error: Exception) -> bool:
-        """Return True if *error* comes from the loss of the store, or of its connection."""
-        return isinstance(error, (StoreLost, StoreUnreachable)) or (self.held and self._store.lost)
+    def loss(self, error: Exception) -> Optional[StoreError]:
+        """Return the error for a loss of the store that is behind *error*; None if none is.
+
+        A callback that uses the store's connection raises what that raised.
+        """
+        if isinstance(error, (StoreLost, StoreUnreachable)):
+            return error
+        if self.held and self._store.lost:
+            said = " ".join(str(error).split())
+            return StoreLost(f"the connection to the store was lost in the callback: {said}")
+        return None
 
     def release(self) -> None:
         """Let another client have a shared store at once; :meth:`ready` takes it again."""

@@ -141,14 +141,14 @@ class EntryCache:
         if crowded:
             self.flush()
             self._clear()
-        unknown = places.keys() - self._records.keys()
-        keys = set(places.values()).difference(self._owners)
-        # What is not found is not there.
-        self._records.update(dict.fromkeys(unknown))
-        self._owners.update(dict.fromkeys(keys))
-        uuids, possible = self._possible(unknown), self._possible(keys)
-        for record in self._table.with_uuids(uuids) if uuids else ():
+        uuids = places.keys() - self._records.keys()
+        self._records.update(dict.fromkeys(uuids))  # what is not found is not there
+        possible = self._possible(uuids)
+        for record in self._table.with_uuids(possible) if possible else ():
             self._know(record)
+        keys = set(places.values()).difference(self._owners)
+        self._owners.update(dict.fromkeys(keys))
+        possible = self._possible(keys)
         for record in self._table.with_keys(possible) if possible else ():
             if self._records.get(record.uuid) is None:  # else the table may be behind
                 self._know(record)

@@ -4,15 +4,18 @@
     python -m tests.faults.failover.member URL DATABASE LEASE
 
 Each change becomes a row in ``told`` and is applied to ``mirror``, in the transaction of the store.
-A change of an entry whose description begins with ``sleep`` takes as many seconds as follow.
+A change of an entry with a description like ``sleep 2`` takes as many seconds, and one with
+``copy 2`` spends them in the middle of a statement.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any
 
 from syncrepl_client import Backoff, Change, Syncrepl, SyncreplMode
@@ -24,7 +27,7 @@ TABLES = """
 CREATE TABLE told (id bigserial PRIMARY KEY, uuid uuid, old text, new text, pid integer);
 CREATE TABLE mirror (uuid uuid PRIMARY KEY, entry text)
 """
-SLEEP = b"sleep "
+SLEEP, COPY = "sleep", "copy"
 
 
 def state(dn: str | None, attrs: Attributes | None) -> str | None:
@@ -67,9 +70,19 @@ class Member(BaseCallback):
         if new is not None:
             execute("INSERT INTO mirror (uuid, entry) VALUES (%s, %s)", (change.uuid, new))
         for value in (change.new_attrs or {}).get("description", ()):
-            if value.startswith(SLEEP):
-                self.say("sleeps")
-                time.sleep(float(value[len(SLEEP) :]))
+            what, _, seconds = value.decode().partition(" ")
+            if what in (SLEEP, COPY):
+                self._spend(what, seconds)
+
+    def _spend(self, what: str, seconds: str) -> None:
+        cursor = self.client.store.connection.cursor()
+        cursor.execute("CREATE TEMP TABLE spent (row text) ON COMMIT DROP")
+        with ExitStack() as stack:
+            if what == COPY:
+                copy = stack.enter_context(cursor.copy("COPY spent FROM STDIN"))
+                copy.write_row(("first",))
+            self.say("begins", what, seconds)
+            time.sleep(float(seconds))
 
 
 class Client(Syncrepl):
@@ -90,9 +103,10 @@ def main(url: str, database: str, lease: str) -> None:
         lease=float(lease) or None,
         reconnect=Backoff(0.2, 2, 1),
     ) as client:
+        signal.signal(signal.SIGTERM, lambda *_: client.please_stop())
         stage = ""
         while client.poll(0.5):
-            if client._stage != stage:
+            if client._stage != stage:  # the statistics would count the entries
                 stage = client._stage
                 member.say("stage", stage)
 
