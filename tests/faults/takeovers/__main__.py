@@ -37,13 +37,15 @@ def main() -> int:
         parser.add_argument(f"--{field.name}", type=type(default), default=default,
                             help=f"{MEANINGS[field.name]}; default: {default}")  # fmt: skip
     parser.add_argument("--server", choices=SHARES, help="default: both, the former for most")
+    parser.add_argument("--pooler", action="store_true",
+                        help="through PgBouncer, which pools sessions")  # fmt: skip
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     chosen = parser.parse_args()
     plan = Plan(**{field.name: getattr(chosen, field.name) for field in fields(Plan)})
     shares = SHARES if chosen.server is None else {chosen.server: 1.0}
     failures = 0
     for name, share in shares.items():
-        with tempfile.TemporaryDirectory() as place, Cluster() as cluster, \
+        with tempfile.TemporaryDirectory() as place, Cluster(pooled=chosen.pooler) as cluster, \
                 running_server(name, PEOPLE, checkpoints=True) as server:  # fmt: skip
             try:
                 report = takeovers(server, cluster, Path(place), plan.of(share), chosen.seed)

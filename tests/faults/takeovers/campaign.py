@@ -82,11 +82,10 @@ class Takeovers:
         self.forgotten = 0
         node = cluster.primary
         login = node.url.partition("://")[2].partition("@")[0]
-        url = f"postgresql://{login}@{{}}/postgres?target_session_attrs=read-write"
-        ports = [each.port for each in cluster.nodes]
+        url = f"postgresql://{login}@{{}}/postgres?{cluster.query}"
         search = f"{server.url}/{server.suffix}??sub"
         self.members = [
-            Member(directory / f"{number}", url, ports, f"{search} {lease}")
+            Member(directory / f"{number}", url, cluster.ports, f"{search} {lease}")
             for number in range(FOLLOWERS)
         ]
         self.scribe = Scribe(

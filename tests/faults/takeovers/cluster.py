@@ -12,6 +12,7 @@ from types import TracebackType
 import psycopg
 
 from tests.patience import HANGS_SECONDS
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.process import run
 
@@ -63,22 +64,40 @@ class Node(PostgreSQL):
         self.start()
 
 
+class Pooler(PgBouncer):
+    """Pools the sessions of a server; one that is down is tried again soon."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node, "session")
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        with (self.directory / "pgbouncer.ini").open("a", encoding="ascii") as file:
+            file.write("server_login_retry = 1\n")
+
+
 class Cluster:
-    """Both of them, in the order in which clients ask.
+    """Both of them, in the order in which clients ask; each behind a pooler, if that is wanted.
 
     Attributes:
         nodes: the servers.
         primary: the one that is written to.
+        query: what the URL ends with.
+        ports: where clients connect.
     """
 
-    def __init__(self, *, standby: bool = True) -> None:
+    def __init__(self, *, pooled: bool = False) -> None:
         self.primary = Node()
-        self.nodes = [self.primary] + ([Node(self.primary)] if standby else [])
+        self.nodes = [self.primary, Node(self.primary)]
+        poolers = [Pooler(node) for node in self.nodes] if pooled else []
+        self.query = "target_session_attrs=read-write" + "&session_pooling=true" * pooled
+        self.ports = [each.port for each in poolers or self.nodes]
+        self._servers = [*self.nodes, *poolers]
 
     def __enter__(self) -> Cluster:
         with ExitStack() as stack:
-            for node in self.nodes:
-                stack.enter_context(node)
+            for server in self._servers:
+                stack.enter_context(server)
             self._stack = stack.pop_all()
         self.wait_for_standby()
         return self
@@ -99,7 +118,7 @@ class Cluster:
         """Wait until the other one streams."""
         deadline = time.monotonic() + HANGS_SECONDS
         streaming = "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"
-        while len(self.nodes) > 1 and not self.primary.execute(streaming):
+        while not self.primary.execute(streaming):
             assert time.monotonic() < deadline, "the standby does not stream"
             time.sleep(0.05)
 
