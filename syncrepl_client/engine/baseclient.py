@@ -7,20 +7,18 @@ What a client does is written once, as coroutines: see :mod:`~syncrepl_client.wa
 import contextlib
 import logging
 import threading
-import time
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from .. import callbacks, url
-from ..changes import ChangeKind
 from ..exceptions import ClosedError, ConfigurationError, StoreUnreachable, UsageError
 from ..modes import SyncreplMode
 from ..network import transport
 from ..network.connector import Connector, Peer
 from ..network.credentials import Credentials, Password
 from ..network.link import Link
-from ..protocol import cookie, guard
+from ..protocol import guard
 from ..store import DataPath, Store, open_store
 from ..waiting.backoff import Backoff
 from ..waiting.coroutines import ClientCoroutine
@@ -293,19 +291,14 @@ class BaseClient:
 
         Counting the entries reads an index of the store, which takes some 30 ms per million.
         """
-        from .stats import Stats
+        from .stats import collect
 
-        delivery, heard, holder = self._delivery, self._link.last_heard, self.store.holder
-        at, made = delivery.cookie_committed, cookie.newest_time(delivery.origin.cookie)
-        return Stats(
+        holder = self.store.holder
+        return collect(
+            self._delivery,
+            self._link,
             stage=self._stage,
             entries=self._count(),
-            changes={kind: delivery.changes[kind] for kind in ChangeKind},
-            commits=delivery.commits,
-            reconnects=max(0, self._link.connected - 1),
-            callback_errors=delivery.errors,
-            last_message=None if heard is None else time.time() - (time.monotonic() - heard),
-            lag=None if at is None or made is None else at - made,
             term=None if holder is None else holder.term,
             timeline=None if holder is None else holder.timeline,
             active=self.active,

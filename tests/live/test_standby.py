@@ -131,7 +131,7 @@ def test_bad_arguments(options: dict[str, Any], tmp_path: Path) -> None:
 def test_stores_that_are_not_shared(kind: str, tmp_path: Path) -> None:
     for options in ({"standby": True}, {"lease": 5}):
         with pytest.raises(ConfigurationError, match=f"'{kind}' can't be shared"):
-            Syncrepl(f"{tmp_path}/", Heard, PERSIST, SEARCH, store=kind, **options)  # type: ignore[arg-type]
+            Syncrepl(f"{tmp_path}/", Heard, PERSIST, SEARCH, store=kind, **options)
     assert not list(tmp_path.iterdir())
     made: dict[str, Callable[[], Store]] = {
         "sqlite": lambda: SQLiteStore(f"{tmp_path}/s"),

@@ -124,7 +124,7 @@ class Members:
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database) as connection:
-            return connection.execute(sql).fetchall()  # type: ignore[call-overload, no-any-return]
+            return connection.execute(sql).fetchall()
 
     def has(self, number: int, description: str) -> bool:
         """Say whether the mirror has that description of a person."""
@@ -133,7 +133,7 @@ class Members:
         return any((dn, attrs.get("description")) == wanted for dn, attrs in found)
 
     def told(self) -> list[tuple[str, str | None, str | None, int]]:
-        return self.fetch("SELECT uuid::text, old, new, pid FROM told ORDER BY id")  # type: ignore[return-value]
+        return self.fetch("SELECT uuid::text, old, new, pid FROM told ORDER BY id")
 
     def check(self) -> None:
         """See that the chain of each entry is whole, and the mirror equals the directory."""
