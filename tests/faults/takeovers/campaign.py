@@ -243,7 +243,7 @@ class Takeovers:
     def cut(self) -> None:
         """Cut off the answer to a COMMIT."""
         member = self.active()
-        wire = member.wires[self.cluster.nodes.index(self.cluster.primary)]
+        wire = member.wires[self.cluster.way]
         cuts, since = wire.cuts, time.monotonic()
         wire.cut_next_commit()
         until(lambda: wire.cuts > cuts, "an answer is cut off")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import time
@@ -65,7 +66,7 @@ class Node(PostgreSQL):
 
 
 class Pooler(PgBouncer):
-    """Pools the sessions of a server; one that is down is tried again soon."""
+    """Pools sessions; one server that is down is tried again soon."""
 
     def __init__(self, node: Node) -> None:
         super().__init__(node, "session")
@@ -75,9 +76,17 @@ class Pooler(PgBouncer):
         with (self.directory / "pgbouncer.ini").open("a", encoding="ascii") as file:
             file.write("server_login_retry = 1\n")
 
+    def turn_to(self, node: Node) -> None:
+        """Use another server from now on."""
+        self._server = node
+        self._prepare()
+        os.kill(self.pid, signal.SIGHUP)
+
 
 class Cluster:
-    """Both of them, in the order in which clients ask; each behind a pooler, if that is wanted.
+    """Both of them, in the order in which clients ask; or a pooler before the primary.
+
+    With a pooler before each of them libpq would not go on to the second one: the first answers.
 
     Attributes:
         nodes: the servers.
@@ -89,15 +98,18 @@ class Cluster:
     def __init__(self, *, pooled: bool = False) -> None:
         self.primary = Node()
         self.nodes = [self.primary, Node(self.primary)]
-        poolers = [Pooler(node) for node in self.nodes] if pooled else []
-        self.query = "target_session_attrs=read-write" + "&session_pooling=true" * pooled
-        self.ports = [each.port for each in poolers or self.nodes]
-        self._servers = [*self.nodes, *poolers]
+        self._pooler = Pooler(self.primary) if pooled else None
+        self.query = "target_session_attrs=read-write"
+        self.ports = [node.port for node in self.nodes]
+        if self._pooler is not None:
+            self.query, self.ports = "session_pooling=true", [self._pooler.port]
 
     def __enter__(self) -> Cluster:
         with ExitStack() as stack:
-            for server in self._servers:
-                stack.enter_context(server)
+            for node in self.nodes:
+                stack.enter_context(node)
+            if self._pooler is not None:
+                stack.enter_context(self._pooler)
             self._stack = stack.pop_all()
         self.wait_for_standby()
         return self
@@ -135,6 +147,13 @@ class Cluster:
         """Let the standby be the primary; the old one has ended."""
         self.standby.execute("SELECT pg_promote(true, 60)")
         self.primary = self.standby
+        if self._pooler is not None:
+            self._pooler.turn_to(self.primary)
+
+    @property
+    def way(self) -> int:
+        """By which of the ports clients reach the primary."""
+        return 0 if self._pooler is not None else self.nodes.index(self.primary)
 
     def rejoin(self) -> None:
         """Let the old primary be a copy of the new one."""
