@@ -167,7 +167,5 @@ class Tenure:
     def close(self) -> None:
         """Close the store, or have that done once an attempt to take it has ended."""
         taking, self._taking = self._taking, None
-        if taking is None or taking.done:
+        if taking is None or taking.abandon():
             self._store.close()
-        else:
-            taking.abandon()

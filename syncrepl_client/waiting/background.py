@@ -62,12 +62,13 @@ class Background(Generic[T]):
             raise self._error or RuntimeError("it is still being done")
         return self._results[0]
 
-    def abandon(self) -> None:
-        """Discard the result as soon as there is one."""
+    def abandon(self) -> bool:
+        """Discard the result as soon as there is one; return whether it was done already."""
         with self._lock:
             self._abandoned, done = True, self.done
         if done:
             self._discard_results()
+        return done
 
     def _discard_results(self) -> None:
         for result in self._results:
