@@ -58,9 +58,10 @@ class Background(Generic[T]):
 
     def result(self) -> T:
         """Return what the function returned, or raise what it raised; only when done."""
-        if not self._results:
-            raise self._error or RuntimeError("it is still being done")
-        return self._results[0]
+        with self._lock:  # it does not use the waker any more
+            if not self._results:
+                raise self._error or RuntimeError("it is still being done")
+            return self._results[0]
 
     def abandon(self) -> bool:
         """Discard the result as soon as there is one; return whether it was done already."""
