@@ -259,7 +259,7 @@ class Takeovers:
     # --- the whole
 
     def run(self, plan: Plan) -> None:
-        """Let everything happen, in any order."""
+        """Let everything happen, in any order; half of it as soon as somebody has taken over."""
         acts: list[Callable[[], None]] = [self.kill] * plan.kills
         acts += [self.terminate] * plan.terminations + [self.stop] * plan.stops
         acts += [self.crash] * plan.crashes + [self.promote] * plan.promotions
@@ -267,7 +267,8 @@ class Takeovers:
         self.chance.shuffle(acts)
         for act in acts:
             self.active()
-            self.progress()
+            if self.chance.random() < 0.5:
+                self.progress()
             act()
 
     def settle(self) -> Found:
