@@ -56,13 +56,13 @@ class Scribe(threading.Thread):
 
     def __init__(self, writer: Writer) -> None:
         super().__init__(name="scribe")
-        self._writer = writer
+        self.writer = writer
         self._ending = threading.Event()
         self.changes = 0
 
     def run(self) -> None:
         while not self._ending.wait(PACE_SECONDS):
-            self._writer.change()
+            self.writer.change()
             self.changes += 1
 
     def end(self) -> None:
@@ -79,17 +79,17 @@ class Takeovers:
     ) -> None:
         self.server, self.cluster, self.chance = server, cluster, chance
         self.times: dict[str, list[float]] = {}
-        self.forgotten = 0
-        node = cluster.primary
-        login = node.url.partition("://")[2].partition("@")[0]
+        self.forgotten = self.calls = 0
+        login = cluster.primary.url.partition("://")[2].partition("@")[0]
         url = f"postgresql://{login}@{{}}/postgres?{cluster.query}"
         search = f"{server.url}/{server.suffix}??sub"
         self.members = [
-            Member(directory / f"{number}", url, cluster.ports, f"{search} {lease}")
+            Member(directory / f"{number}", search, url, cluster.ports, lease)
             for number in range(FOLLOWERS)
         ]
+        drawn = random.Random(chance.random())  # by another thread
         self.scribe = Scribe(
-            Writer(server, "people", chance, rename_teams=not isinstance(server, DS389))
+            Writer(server, "people", drawn, rename_teams=not isinstance(server, DS389))
         )
         self._stack = ExitStack()
 
@@ -97,9 +97,8 @@ class Takeovers:
         with ExitStack() as stack:
             with self.cluster.connect() as session:
                 session.execute(TABLES)
-            writer = self.scribe._writer
-            writer.connect()
-            stack.callback(writer.close)
+            self.scribe.writer.connect()
+            stack.callback(self.scribe.writer.close)
             for member in self.members:
                 stack.enter_context(member)
             self.scribe.start()

@@ -43,13 +43,17 @@ def until(condition: Callable[[], object], what: str, seconds: float = HANGS_SEC
 
 
 class Member:
-    """A follower, which is started again after each death; *url* has ``{}`` for the hosts."""
+    """A follower, which may be started again after each death."""
 
-    def __init__(self, directory: Path, url: str, ports: Sequence[int], arguments: str) -> None:
+    def __init__(
+        self, directory: Path, search: str, database: str, ports: Sequence[int], lease: float
+    ) -> None:
+        """Nothing runs yet; *database* is a URL with ``{}`` for the hosts, *ports* are theirs."""
         directory.mkdir()
         self.out, self.err = directory / "out", directory / "err"
         self.wires = [Wire(port) for port in ports]
-        self._url, self._arguments = url, arguments
+        hosts = ",".join(f"127.0.0.1:{wire.port}" for wire in self.wires)
+        self._arguments = (search, database.replace("{}", hosts), f"{lease}")
         self._stack = ExitStack()
         self._output: IO[bytes]
         self.process: subprocess.Popen[bytes]
@@ -74,11 +78,8 @@ class Member:
 
     def start(self) -> None:
         """Start it, or start it again."""
-        hosts = ",".join(f"127.0.0.1:{wire.port}" for wire in self.wires)
-        url, lease = self._arguments.split()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.takeovers.follower", url,
-             self._url.replace("{}", hosts), lease],
+            [sys.executable, "-m", "tests.faults.takeovers.follower", *self._arguments],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._errors,
         )  # fmt: skip
         self.begun = time.monotonic()
