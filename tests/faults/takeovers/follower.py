@@ -125,7 +125,8 @@ def main(url: str, database: str, lease: str) -> None:
         except (StoreError, ldap.LDAPError) as error:
             if follower.client is not None:  # it rides over what happens from then on
                 raise
-            say(f"waits {type(error).__name__}")
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            say("waits")  # it may have been told that it is active, and nothing since
             time.sleep(PAUSE_SECONDS)
 
 

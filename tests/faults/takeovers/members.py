@@ -106,8 +106,8 @@ class Member:
         """Whether it says that it follows."""
         if self.process.poll() is not None or self.is_stopped:
             return False
-        words = [each.word for each in self.said("activated", "deactivated", after=self.begun)]
-        return words[-1:] == ["activated"]
+        said = self.said("activated", "deactivated", "waits", after=self.begun)
+        return bool(said) and said[-1].word == "activated"
 
     @property
     def is_stopped(self) -> bool:
