@@ -145,16 +145,20 @@ class PostgreSQLStore(CachedStore):
 
     def _take(self) -> bool:
         self._tenancy.connect()
-        self._there = schema.store_exists(self._database, schema.look(self._database))
+        self._there = self._there or self._look()
         if self.lease is None and not self._there:
             self.drop()
             return True
         if not self._tenancy.held:
             if not self._tenancy.take():
                 return False
-            if schema.store_exists(self._database, schema.look(self._database)):
+            self._there = self._look()
+            if self._there:
                 self._prepare()
         return True
+
+    def _look(self) -> bool:
+        return schema.store_exists(self._database, schema.look(self._database))
 
     def keep(self) -> None:
         self._tenancy.keep()
@@ -198,7 +202,7 @@ class PostgreSQLStore(CachedStore):
         return self._entries.count()
 
     def count(self) -> int:
-        if not self.exists:
+        if not self._there:
             return 0
         with closing(Database(self.place)) as reader:
             reader.open()
