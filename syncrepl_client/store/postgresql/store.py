@@ -145,20 +145,16 @@ class PostgreSQLStore(CachedStore):
 
     def _take(self) -> bool:
         self._tenancy.connect()
-        self._there = self._there or self._look()
+        self._there = schema.store_exists(self._database, schema.look(self._database))
         if self.lease is None and not self._there:
             self.drop()
             return True
         if not self._tenancy.held:
             if not self._tenancy.take():
                 return False
-            self._there = self._look()
-            if self._there:
+            if schema.store_exists(self._database, schema.look(self._database)):
                 self._prepare()
         return True
-
-    def _look(self) -> bool:
-        return schema.store_exists(self._database, schema.look(self._database))
 
     def keep(self) -> None:
         self._tenancy.keep()
