@@ -285,6 +285,16 @@ def test_who_reaches_no_server_hands_over(server: Slapd, database: str) -> None:
                 assert active.stats.stage == "standby"
 
 
+def test_an_error_that_ends_the_search(server: Slapd, database: str) -> None:
+    with follow(server.url, database, reconnect=False) as client:
+        poll_until(client, lambda: client.refreshed)
+        server.stop()
+        with pytest.raises(ldap.SERVER_DOWN):
+            poll_until(client, lambda: False)
+        assert client.callback.heard[-1] == "deactivated"
+        assert not is_used(database)
+
+
 # --- the lease
 
 
