@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -57,6 +58,7 @@ from tests.contract.places import (
     uid,
 )
 from tests.contract.test_sinks import Queue, QueueSink
+from tests.patience import HANGS_SECONDS
 from tests.servers.postgresql import PostgreSQL as Server
 
 
@@ -284,6 +286,27 @@ def test_who_was_replaced_commits_nothing(place: Schema) -> None:
         store.commit(origin(b"2"))
     store.close()
     assert list(place.open().live()) == [record(1)]
+
+
+def test_the_lock_of_a_sink_has_a_lease(place: Schema) -> None:
+    """Whoever has it, and does nothing for so long, loses it."""
+    with closing(made(place)) as store:
+        changelog = Changelog()
+        store.log.create()
+        store.log.set(changelog.encode())
+    with open_changelog(place.where, lease=2) as held, open_changelog(place.where) as other:
+        held.lock("crm")
+        with pytest.raises(StoreLocked):
+            other.lock("crm")
+        deadline = time.monotonic() + HANGS_SECONDS
+        while True:
+            with suppress(StoreLocked):
+                other.lock("crm")
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with pytest.raises(StoreLost):
+            held.lock("crm")
 
 
 def test_a_session_of_one_s_own_is_ended(place: Schema) -> None:
