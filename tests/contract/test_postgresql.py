@@ -309,6 +309,15 @@ def test_the_lock_of_a_sink_has_a_lease(place: Schema) -> None:
             held.lock("crm")
 
 
+def test_parameters_of_the_user_win(place: Schema) -> None:
+    url = f"{place.server.url}?tcp_user_timeout=1234&connect_timeout=7"
+    with closing(PostgreSQLStore(PostgreSQL(url, schema=place.name), lease=20)) as store:
+        found = store.connection.info.get_parameters()
+        assert (found["tcp_user_timeout"], found["connect_timeout"]) == ("1234", "7")
+        assert (found["keepalives_idle"], found["target_session_attrs"]) == ("5", "primary")
+        assert store.connection.execute("SHOW idle_session_timeout").fetchall() == [("20s",)]
+
+
 def test_a_service_that_does_not_tell_its_timeline(
     place: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
