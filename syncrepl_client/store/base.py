@@ -23,6 +23,7 @@ from ..exceptions import (
     UsageError,
 )
 from ..protocol.view import Record, SeenUUIDs
+from ..waiting.coroutines import Ask
 
 if TYPE_CHECKING:  # not every store needs them, and import takes its time
     from ..changelog.log import Log
@@ -68,6 +69,11 @@ def never() -> bool:
     return False
 
 
+def nobody() -> Optional[Ask]:
+    """Return None: the store waits in its thread."""
+    return None
+
+
 class Store(ABC):
     """An open data store.
 
@@ -89,6 +95,12 @@ class Store(ABC):
 
     stopping: Callable[[], bool] = staticmethod(never)
     """Returns True once a stop was requested, which ends a wait for a database."""
+
+    waits = False
+    """Whether it waits for a server, and so makes requests of its :attr:`asker`."""
+
+    asker: Callable[[], Optional[Ask]] = staticmethod(nobody)
+    """Returns what waits in the store's place, where the calling code allows that; or None."""
 
     @property
     @abstractmethod

@@ -57,6 +57,7 @@ from tests.contract.places import (
     uid,
 )
 from tests.contract.test_sinks import Queue, QueueSink
+from tests.servers.middle import silent_listener
 from tests.servers.postgresql import PostgreSQL as Server
 
 
@@ -265,6 +266,16 @@ def test_a_fork_leaves_it_to_the_parent(place: Schema) -> None:
 def test_a_pooler_is_refused(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 1)
     with pytest.raises(StoreError, match="pooler"):
+        PostgreSQLStore(postgresql.socket_url)
+
+
+def test_a_server_that_does_not_answer(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To connect ends soon, also if nobody answers, or nobody any more."""
+    monkeypatch.setattr(session, "_CONNECT_SECONDS", 2)
+    with silent_listener() as url, pytest.raises(StoreError, match="timeout expired"):
+        PostgreSQLStore(url.replace("ldaps:", "postgresql:"))
+    monkeypatch.setattr(session, "_OWN_SESSION", "SELECT pg_backend_pid() FROM pg_sleep(3600)")
+    with pytest.raises(StoreError, match="did not answer within 2 s"):
         PostgreSQLStore(postgresql.socket_url)
 
 

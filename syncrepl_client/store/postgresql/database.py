@@ -6,6 +6,7 @@ whatever a callback sets on the connection.
 """
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Callable, NoReturn, Optional, TypeVar
@@ -18,7 +19,9 @@ from psycopg.rows import tuple_row
 from ...exceptions import StoreBusy, StoreError, StoreInvalid, StoreLost
 from ...protocol.view import Record
 from ...waiting import forking
-from ..base import never
+from ...waiting.coroutines import Ask, BlockingCall
+from ...waiting.waker import wait_for
+from ..base import never, nobody
 from ..location import PostgreSQL
 from .session import Session, connect
 
@@ -47,10 +50,12 @@ class Database:
         place: the database, and the schema in it.
         qualifier: what comes before the names of the store's tables.
         stopping: returns True once a stop was requested.
+        asker: returns what waits in its place; see :attr:`.Store.asker`.
     """
 
-    def __init__(self, place: PostgreSQL) -> None:
+    def __init__(self, place: PostgreSQL, asker: Callable[[], Optional[Ask]] = nobody) -> None:
         """Initialize without a connection."""
+        self.asker = asker
         self.place = place
         self.qualifier = f'"{place.schema}".'
         self.stopping: Callable[[], bool] = never
@@ -100,9 +105,22 @@ class Database:
         Raises:
             ConfigurationError, StoreError: see :func:`.session.connect`.
         """
-        self._session = connect(self.place)
-        self._session.stopping = lambda: self.stopping()
+        ask = self.asker()
+        session: Session = (
+            connect(self.place) if ask is None else ask(BlockingCall(connect, self.place))
+        )
+        session.stopping = lambda: self.stopping()
+        session.asker = lambda: self.asker()
+        self._session = session
         forking.register(self)
+
+    def pause(self, seconds: float) -> None:
+        """Wait for some time."""
+        ask, deadline = self.asker(), time.monotonic() + seconds
+        if ask is None:
+            wait_for(deadline)
+        else:
+            ask(BlockingCall(wait_for, deadline))
 
     def close(self) -> None:
         """Close the connection, if there is one; an open transaction is rolled back."""

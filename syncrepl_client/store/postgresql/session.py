@@ -3,16 +3,19 @@
 
 import ipaddress
 import logging
+import os
+import threading
 import time
-from collections.abc import Generator
-from typing import Any, Callable, Optional, TypeVar
+from collections.abc import Generator, Mapping
+from typing import Any, Callable, NoReturn, Optional, TypeVar
 
 import psycopg
 from psycopg import conninfo
 from psycopg.rows import TupleRow
 
 from ...exceptions import ConfigurationError, StoreError
-from ..base import never
+from ...waiting.coroutines import Ask, WaitForSocket
+from ..base import never, nobody
 from ..location import PostgreSQL
 
 logger = logging.getLogger(__name__)
@@ -23,6 +26,37 @@ OLDEST = 140000
 """PostgreSQL 14."""
 _STOP_SECONDS = 0.5
 """How long a stop waits for the server to answer a statement."""
+_CONNECT_SECONDS = 10
+"""The maximum time to connect to a host, unless the URL, a service or the environment has one."""
+_BOUNDS = {"connect_timeout", "service", "PGCONNECT_TIMEOUT", "PGSERVICE"}
+_OWN_SESSION = "SELECT pg_backend_pid()"
+_INTERVAL = 0.1
+"""How many seconds until a stop is looked for."""
+
+
+class _Turn:
+    """A lock for which the thread that holds it does not wait: it would for ever.
+
+    While a statement waits in an event loop, other tasks of that thread run.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: Optional[int] = None
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            if self._holder == threading.get_ident():
+                raise psycopg.InterfaceError(
+                    "a client waits for the database in another task; use its store and its "
+                    "connection in methods of the callback, and a connection of your own elsewhere"
+                )
+            self._lock.acquire()
+        self._holder = threading.get_ident()
+
+    def __exit__(self, *error: object) -> None:
+        self._holder = None
+        self._lock.release()
 
 
 class Session(psycopg.Connection[TupleRow]):
@@ -30,19 +64,46 @@ class Session(psycopg.Connection[TupleRow]):
 
     Attributes:
         stopping: returns True once a stop was requested.
+        asker: returns what waits in its place; see :attr:`.Store.asker`.
+        patience: how many seconds a statement may take; None: as long as it likes.
     """
 
     stopping: Callable[[], bool] = staticmethod(never)
+    asker: Callable[[], Optional[Ask]] = staticmethod(nobody)
+    patience: Optional[float] = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Initialize as psycopg does."""
+        super().__init__(*args, **kwargs)
+        self.lock = _Turn()  # type: ignore[assignment]  # psycopg only enters it
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         """Wait until *gen* is done, or a stop was requested and the server does not answer.
 
         Raises:
-            psycopg.OperationalError: the latter; the connection was closed.
+            psycopg.OperationalError: the latter, or patience ended; the connection was closed.
         """
-        return super().wait(self._watched(gen), *args, **kwargs)
+        ask = self.asker()
+        if ask is None or args or kwargs:  # it is not a statement that waits as it likes
+            return super().wait(self._watched(gen), *args, **kwargs)
+        return self._wait_elsewhere(self._watched(gen), ask)
+
+    def _wait_elsewhere(self, gen: Generator[Any, Any, T], ask: Ask) -> T:
+        try:
+            wanted = next(gen)
+            while True:
+                try:
+                    ready = ask(WaitForSocket(self.fileno(), wanted, _INTERVAL))
+                except BaseException:  # the task is gone: the statement can't be finished
+                    self.close()
+                    raise
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
     def _watched(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+        began = time.monotonic()
         silent: Optional[float] = None  # since when
         try:
             wanted = next(gen)
@@ -51,13 +112,18 @@ class Session(psycopg.Connection[TupleRow]):
                 now = time.monotonic()
                 silent = None if ready or not self.stopping() else silent or now
                 if silent is not None and now - silent > _STOP_SECONDS:
-                    gen.close()
-                    self.close()  # nothing is cancelled: a COMMIT may have been done
-                    raise psycopg.OperationalError("the server did not answer before the stop")
+                    self._give_up(gen, "before the stop")
+                if not ready and self.patience is not None and now - began > self.patience:
+                    self._give_up(gen, f"within {self.patience:g} s")
                 wanted = gen.send(ready)
         except StopIteration as end:
             result: T = end.value
             return result
+
+    def _give_up(self, gen: Generator[Any, Any, Any], when: str) -> NoReturn:
+        gen.close()
+        self.close()  # nothing is cancelled: a COMMIT may have been done
+        raise psycopg.OperationalError(f"the server did not answer {when}")
 
 
 def connect(place: PostgreSQL) -> Session:
@@ -67,10 +133,11 @@ def connect(place: PostgreSQL) -> Session:
         ConfigurationError: libpq can't read the URL.
         StoreError: there is no connection, or it is not to a PostgreSQL that can be used.
     """
-    _check(place)
+    bounded = not _BOUNDS.isdisjoint({*_check(place), *os.environ})
     try:
         session = Session.connect(
             place.url,
+            connect_timeout=None if bounded else _CONNECT_SECONDS,
             autocommit=True,
             prepare_threshold=None,  # a plan made while a table was empty is bad later
             client_encoding="UTF8",
@@ -79,16 +146,22 @@ def connect(place: PostgreSQL) -> Session:
     except psycopg.Error as error:
         raise StoreError(f"no connection to {place}: {_lines(error)}") from error
     try:
+        session.patience = _CONNECT_SECONDS
         _examine(session, place)
+        session.patience = None
+    except psycopg.Error as error:
+        session.close()
+        raise StoreError(f"no connection to {place}: {_lines(error)}") from error
     except BaseException:
         session.close()
         raise
     return session
 
 
-def _check(place: PostgreSQL) -> None:
+def _check(place: PostgreSQL) -> "Mapping[str, Any]":
+    """Return what is in the URL."""
     try:
-        conninfo.conninfo_to_dict(place.url)
+        return conninfo.conninfo_to_dict(place.url)
     except psycopg.Error:
         # Its message quotes the URL, with the password.
         raise ConfigurationError(f"libpq can't read the URL of {place}") from None
@@ -98,7 +171,7 @@ def _examine(session: Session, place: PostgreSQL) -> None:
     version = session.info.server_version
     if version < OLDEST:
         raise StoreError(f"{place} is PostgreSQL {version // 10000}: 14 or later is needed")
-    row = session.execute("SELECT pg_backend_pid()").fetchone()
+    row = session.execute(_OWN_SESSION).fetchone()
     if row is None or row[0] != session.info.backend_pid:
         raise StoreError(
             f"between this client and {place} is a pooler such as PgBouncer, which may give each "

@@ -14,7 +14,6 @@ from typing import Optional, Union
 from ...entries import dn
 from ...exceptions import StoreError, StoreLocked, StoreLost
 from ...protocol.view import Record
-from ...waiting.waker import wait_for
 from ..base import FORMAT_VERSION, Origin, pack_names, unpack_names
 from ..cache import EntryCache
 from ..cached import CachedStore
@@ -35,6 +34,8 @@ _RETRY = 0.05
 class PostgreSQLStore(CachedStore):
     """Entries and cookie in a schema of a PostgreSQL database."""
 
+    waits = True
+
     def __init__(self, place: Union[PostgreSQL, str]) -> None:
         """Connect if there is a store at *place*; otherwise check that there is nothing else.
 
@@ -45,7 +46,8 @@ class PostgreSQLStore(CachedStore):
             ConfigurationError: libpq can't read the URL.
             StoreError: there is no connection, the store is in use, or there is something else.
         """
-        self._database = Database(PostgreSQL(place) if isinstance(place, str) else place)
+        where = PostgreSQL(place) if isinstance(place, str) else place
+        self._database = Database(where, lambda: self.asker())
         self._database.stopping = lambda: self.stopping()
         self.qualifier = self._database.qualifier
         self._origin = f"{self.qualifier}syncrepl_origin"
@@ -151,7 +153,7 @@ class PostgreSQLStore(CachedStore):
     def count(self) -> int:
         if not self.exists:
             return 0
-        with closing(Database(self.place)) as reader:
+        with closing(Database(self.place, self.asker)) as reader:
             reader.open()
             return PostgreSQLEntries(reader).count()
 
@@ -261,7 +263,7 @@ def lock(database: Database, what: str, patience: float = 0.0) -> None:
     # To wait in the server would keep it from removing old versions of rows.
     sql, key = "SELECT pg_try_advisory_lock(?)::integer", _key(database, what)
     while not (locked := database.number(sql, (key,))) and time.monotonic() < deadline:
-        wait_for(time.monotonic() + _RETRY)
+        database.pause(_RETRY)
     if not locked:
         raise StoreLocked(
             f"the data store at {database.place} is in use by another client: stop that one, or "
