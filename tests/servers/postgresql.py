@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.servers.certificates import make_certificates
 from tests.servers.process import (
     LOOPBACK,
     POLL_SECONDS,
@@ -40,6 +41,7 @@ class PostgreSQL(Server):
     """One PostgreSQL cluster on loopback, without fsync.
 
     Attributes:
+        ca_file: of the authority that signed its certificate, with *tls*.
         user: a superuser.
         password: of that one, over TCP.
         url: with the password, over TCP.
@@ -48,7 +50,10 @@ class PostgreSQL(Server):
 
     user = "postgres"
 
-    def __init__(self) -> None:
+    ca_file: Path | None = None
+
+    def __init__(self, *, tls: bool = False) -> None:
+        self._tls = tls
         self._programs = newest_programs()
         self._as_nobody = _as_nobody()
         super().__init__("postgresql", start_seconds=120)
@@ -69,9 +74,22 @@ class PostgreSQL(Server):
             "-U", self.user, "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions",
             "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password}",
         )  # fmt: skip
+        if self._tls:
+            self._make_certificates()
         text = CONFIG.format(host=LOOPBACK, port=self.port, sockets=self.directory)
         with (self._data / "postgresql.conf").open("a", encoding="ascii") as file:
             file.write(text)
+
+    def _make_certificates(self) -> None:
+        home = self.directory / "tls"
+        home.mkdir()
+        files = make_certificates(home)
+        self.ca_file = files.ca_file
+        if self._as_nobody:
+            run("chown", "-R", f"{USER}:{GROUP}", str(home))
+        with (self._data / "postgresql.conf").open("a", encoding="ascii") as file:
+            file.write(f"ssl = on\nssl_cert_file = '{files.cert_file}'\n")
+            file.write(f"ssl_key_file = '{files.key_file}'\n")
 
     def _command(self) -> list[str]:
         return [*self._as_nobody, str(self._programs / "postgres"), "-D", str(self._data)]

@@ -30,6 +30,7 @@ _CONNECT_SECONDS = 10
 """The maximum time to connect to a host, unless the URL, a service or the environment has one."""
 _BOUNDS = {"connect_timeout", "service", "PGCONNECT_TIMEOUT", "PGSERVICE"}
 _OWN_SESSION = "SELECT pg_backend_pid()"
+_VERIFYING = {b"verify-ca", b"verify-full"}
 _INTERVAL = 0.1
 """How many seconds until a stop is looked for."""
 
@@ -65,12 +66,12 @@ class Session(psycopg.Connection[TupleRow]):
     Attributes:
         stopping: returns True once a stop was requested.
         asker: returns what waits in its place; see :attr:`.Store.asker`.
-        patience: how many seconds a statement may take; None: as long as it likes.
+        bound: how many seconds a statement may take; None: as long as it likes.
     """
 
     stopping: Callable[[], bool] = staticmethod(never)
     asker: Callable[[], Optional[Ask]] = staticmethod(nobody)
-    patience: Optional[float] = None
+    bound: Optional[float] = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Initialize as psycopg does."""
@@ -81,7 +82,7 @@ class Session(psycopg.Connection[TupleRow]):
         """Wait until *gen* is done, or a stop was requested and the server does not answer.
 
         Raises:
-            psycopg.OperationalError: the latter, or patience ended; the connection was closed.
+            psycopg.OperationalError: the latter, or it took too long; the connection was closed.
         """
         ask = self.asker()
         if ask is None or args or kwargs:  # it is not a statement that waits as it likes
@@ -113,8 +114,8 @@ class Session(psycopg.Connection[TupleRow]):
                 silent = None if ready or not self.stopping() else silent or now
                 if silent is not None and now - silent > _STOP_SECONDS:
                     self._give_up(gen, "before the stop")
-                if not ready and self.patience is not None and now - began > self.patience:
-                    self._give_up(gen, f"within {self.patience:g} s")
+                if not ready and self.bound is not None and now - began > self.bound:
+                    self._give_up(gen, f"within {self.bound:g} s")
                 wanted = gen.send(ready)
         except StopIteration as end:
             result: T = end.value
@@ -146,9 +147,9 @@ def connect(place: PostgreSQL) -> Session:
     except psycopg.Error as error:
         raise StoreError(f"no connection to {place}: {_lines(error)}") from error
     try:
-        session.patience = _CONNECT_SECONDS
+        session.bound = _CONNECT_SECONDS
         _examine(session, place)
-        session.patience = None
+        session.bound = None
     except psycopg.Error as error:
         session.close()
         raise StoreError(f"no connection to {place}: {_lines(error)}") from error
@@ -173,19 +174,48 @@ def _examine(session: Session, place: PostgreSQL) -> None:
         raise StoreError(f"{place} is PostgreSQL {version // 10000}: 14 or later is needed")
     row = session.execute(_OWN_SESSION).fetchone()
     if row is None or row[0] != session.info.backend_pid:
-        raise StoreError(
-            f"between this client and {place} is a pooler such as PgBouncer, which may give each "
-            "transaction another session: connect to PostgreSQL itself"
-        )
+        _examine_pooler(place, row)
     _warn_of_risk(session, place)
+
+
+def _examine_pooler(place: PostgreSQL, row: Optional[TupleRow]) -> None:
+    """Check that the pooler, which is there, keeps a session for each of its clients.
+
+    Raises:
+        StoreError: it does not, or nobody says that it does.
+    """
+    pooler = f"between this client and {place} is a pooler such as PgBouncer"
+    if not place.session_pooling:
+        raise StoreError(
+            f"{pooler}, which may give each transaction another session: connect to PostgreSQL "
+            "itself; or, if it pools sessions, add session_pooling=true to the URL"
+        )
+    with Session.connect(place.url, autocommit=True) as other:
+        if other.execute(_OWN_SESSION).fetchone() == row:
+            raise StoreError(
+                f"{pooler}, and two of its clients have the same session: it pools transactions, "
+                "or statements; have it pool sessions, or connect to PostgreSQL itself"
+            )
 
 
 def _warn_of_risk(session: Session, place: PostgreSQL) -> None:
     pgconn = session.pgconn
-    if pgconn.used_password and not pgconn.ssl_in_use and not _is_local(session.info):
+    if not pgconn.used_password or _is_local(session.info):
+        return
+    if not pgconn.ssl_in_use:
         logger.warning(
             "the connection to %s goes to another host without TLS: entries, and the password "
             "unless the server asks for SCRAM, can be read on the way; add sslmode=verify-full",
+            place,
+            extra={"event": "risk"},
+        )
+        return
+    modes = {option.val for option in pgconn.info if option.keyword == b"sslmode"}
+    if not modes & _VERIFYING:
+        logger.warning(
+            "it is not checked whose certificate it is that %s has: whoever sits in between gets "
+            "the password, unless the server asks for SCRAM, and entries; add sslmode=verify-full "
+            "and sslrootcert",
             place,
             extra={"event": "risk"},
         )
