@@ -28,17 +28,19 @@ CONFIG = """\
 listen_addresses = '{host}'
 port = {port}
 unix_socket_directories = '{sockets}'
-fsync = off
-full_page_writes = off
 max_connections = 50
 shared_buffers = 32MB
-autovacuum = off
 log_min_messages = warning
+"""
+THROWN_AWAY = """\
+fsync = off
+full_page_writes = off
+autovacuum = off
 """
 
 
 class PostgreSQL(Server):
-    """One PostgreSQL cluster on loopback, without fsync.
+    """One PostgreSQL cluster on loopback; without fsync, unless it is *durable*.
 
     Attributes:
         ca_file: of the authority that signed its certificate, with *tls*.
@@ -52,8 +54,8 @@ class PostgreSQL(Server):
 
     ca_file: Path | None = None
 
-    def __init__(self, *, tls: bool = False) -> None:
-        self._tls = tls
+    def __init__(self, *, tls: bool = False, durable: bool = False) -> None:
+        self._tls, self._durable = tls, durable
         self._programs = newest_programs()
         self._as_nobody = _as_nobody()
         super().__init__("postgresql", start_seconds=120)
@@ -78,7 +80,7 @@ class PostgreSQL(Server):
             self._make_certificates()
         text = CONFIG.format(host=LOOPBACK, port=self.port, sockets=self.directory)
         with (self._data / "postgresql.conf").open("a", encoding="ascii") as file:
-            file.write(text)
+            file.write(text if self._durable else text + THROWN_AWAY)
 
     def _make_certificates(self) -> None:
         home = self.directory / "tls"
