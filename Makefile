@@ -7,7 +7,7 @@ PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint test coverage test-newer test-apacheds async test-pythons dist demo workload faults faults-sinks fuzz \
-	soak bench bench-large bench-instructions docs clean
+	soak bench bench-large bench-instructions bench-check docs clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -84,6 +84,9 @@ bench-large: setup ## The same at 1,000,000 entries, beside ldapsearch alone (15
 
 bench-instructions: setup ## Count instructions an entry, by valgrind (6 minutes)
 	$(BIN)/python -m bench.instructions
+
+bench-check: setup ## See whether anything is slower than the committed figures (8 minutes)
+	$(BIN)/python -m bench.regression
 
 docs: setup ## The documentation, in .build/docs
 	$(BIN)/sphinx-build -W -b html docs .build/docs

@@ -34,8 +34,22 @@ class BaseCallback:
     def disconnected(self, error: Exception) -> None:
         """Called when the connection was lost; ``bind_complete`` follows when there is a new one.
 
-        Called if ``reconnect`` is on, also for each failed attempt; and for each server that lacks
-        changes of the store, with a LaggingServer.  Outside of any transaction.
+        Called if ``reconnect`` is on, also for each failed attempt; for each server that lacks
+        changes of the store, with a LaggingServer; and if the connection to the database of a
+        PostgreSQL store was lost, with a StoreLost.  Outside of any transaction.
+        """
+
+    def activated(self) -> None:
+        """Called when this client has got a shared store, before ``bind_complete``.
+
+        Called with ``standby`` only, and until it returns.  Outside of any transaction.
+        """
+
+    def deactivated(self) -> None:
+        """Called when this client has lost the shared store, or is about to hand it over.
+
+        Called after ``activated`` only: by the ``poll()`` that notices the loss, or that ends the
+        search; not by ``unbind()``.  Outside of any transaction.
         """
 
     def record_add(self, dn: str, attrs: Attributes) -> None:
@@ -88,7 +102,8 @@ class BaseCallback:
 class _AnyCallback(Protocol):
     """The methods that a callback must have, for type checkers: those of :class:`BaseCallback`.
 
-    ``record_reference`` and ``disconnected`` are called if it has them.
+    ``record_reference``, ``disconnected``, ``activated`` and ``deactivated`` are called if it has
+    them.
     """
 
     def bind_complete(self, ldap: Any, /) -> object: ...
@@ -118,6 +133,12 @@ class AsyncCallback:
 
     async def disconnected(self, error: Exception) -> None:
         """Called when the connection was lost to *error*."""
+
+    async def activated(self) -> None:
+        """Called when this client has got a shared store."""
+
+    async def deactivated(self) -> None:
+        """Called when it has lost that, or is about to hand it over."""
 
     async def record_add(self, dn: str, attrs: Attributes) -> None:
         """Called for an entry that is new in the search's result."""
@@ -211,6 +232,14 @@ class LoggingCallback(BaseCallback):
         said = printable(str(error))
         self.logger.warning("disconnected: %s", said, extra={"event": "disconnected"})
 
+    def activated(self) -> None:
+        """Log that this client follows."""
+        self.logger.info("activated", extra={"event": "activated"})
+
+    def deactivated(self) -> None:
+        """Log that this client does not follow any more."""
+        self.logger.info("deactivated", extra={"event": "deactivated"})
+
     def record_add(self, dn: str, attrs: Attributes) -> None:
         """Log the DN and the names of the attributes."""
         name, names = printable(dn), printable(", ".join(attrs))
@@ -253,7 +282,7 @@ class LoggingCallback(BaseCallback):
         self.logger.debug("%s", printable(message), extra={"event": "debug"})
 
 
-OPTIONAL = frozenset(("record_reference", "disconnected"))
+OPTIONAL = frozenset(("record_reference", "disconnected", "activated", "deactivated"))
 """Methods that a callback which is not a BaseCallback need not have."""
 
 _METHODS = tuple(

@@ -26,7 +26,8 @@ class Syncrepl(BaseClient):
     """
 
     def _start(self) -> None:
-        self._link.connect()
+        if self._tenure.held:
+            self._link.connect()
         coroutines.run(self._poller.start())
 
     def poll(self, timeout: Optional[float] = None) -> bool:

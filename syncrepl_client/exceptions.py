@@ -106,6 +106,12 @@ class SearchEnded(ServerError):
     retriable = True
 
 
+class SinkInUse(UsageError):
+    """Another relay passes changes on to the sink."""
+
+    retriable = True
+
+
 class SinkRemoved(UsageError):
     """The sink was removed from the log of changes while its relay was running."""
 
@@ -134,7 +140,33 @@ class StoreBusy(StoreError):
     """Another connection has been writing to the store for too long; try again later."""
 
 
-class StoreLost(StoreError):
-    """The connection to the store's database was lost; a new client goes on."""
+class StoreUnreachable(StoreError):
+    """There is no connection to the store's database: it may be down, or start."""
 
     retriable = True
+
+
+class StoreLost(StoreError):
+    """The connection to the store's database was lost, or another client has taken it over.
+
+    ``poll()`` connects again if ``reconnect`` is on, and raises it otherwise.
+    """
+
+    retriable = True
+
+
+class CallbackOverdue(StoreError):
+    """The callback takes longer than the lease, so that the database ends the transaction.
+
+    Attributes:
+        method: what was called.
+        seconds: how long the database heard nothing.
+        lease: the lease, in seconds.
+    """
+
+    def __init__(self, message: str, *, method: str, seconds: float, lease: float) -> None:
+        """Initialize with a message and the details."""
+        super().__init__(message)
+        self.method = method
+        self.seconds = seconds
+        self.lease = lease

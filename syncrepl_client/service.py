@@ -49,16 +49,17 @@ class Notifier:
     def tick(self, client: "Union[Syncrepl, AsyncSyncrepl]") -> None:
         """Report what *client* is at; call it after each poll.
 
-        READY is sent once, when the first refresh is done; WATCHDOG each time, at most once a
-        second; STATUS when it changes.
+        READY is sent once, when the first refresh is done, or when the client stands by; WATCHDOG
+        each time, at most once a second; STATUS when it changes.
         """
         if self.is_due():
             stats = client.stats
             status = {
                 "disconnected": "the server is away",
+                "standby": "stands by: another client follows",
                 "refresh": "the refresh goes on",
             }.get(stats.stage, f"follows {stats.entries} entries")
-            self.report(status, ready=client.refreshed)
+            self.report(status, ready=client.refreshed or stats.stage == "standby")
 
     def is_due(self) -> bool:
         """Return True if there is a service manager, and it was not told a second ago."""

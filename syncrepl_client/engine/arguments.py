@@ -11,6 +11,11 @@ from ..modes import SyncreplMode
 from ..store import Store
 from ..waiting.backoff import Backoff
 
+DEFAULT_LEASE = 10.0
+"""So many seconds is the lease of a standby, if nobody says otherwise ..."""
+LEAST_LEASE, MOST_LEASE = 2, 86400
+"""... and so many may it be."""
+
 
 def check_mode(mode: object) -> None:
     """Check that *mode* is a SyncreplMode.
@@ -79,6 +84,20 @@ def check_seconds(name: str, value: Optional[float], *, least: float = 0) -> Opt
     if math.isnan(value) or value < least:
         raise ConfigurationError(f"{name} is {least} or more seconds, or None, not {value!r}")
     return value
+
+
+def choose_lease(standby: object, lease: Optional[float]) -> Optional[float]:
+    """Return the lease of a shared store, in seconds; None if it is not to be shared.
+
+    Raises:
+        ConfigurationError: an argument is not valid.
+    """
+    if not isinstance(standby, bool):
+        raise ConfigurationError(f"standby is True or False, not {standby!r}")
+    lease = check_seconds("lease", lease, least=LEAST_LEASE)
+    if lease is not None and lease > MOST_LEASE:
+        raise ConfigurationError(f"lease is {MOST_LEASE} seconds or less, not {lease!r}")
+    return DEFAULT_LEASE if lease is None and standby else lease
 
 
 def deadline(timeout: Optional[float]) -> Optional[float]:

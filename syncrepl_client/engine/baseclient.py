@@ -7,20 +7,18 @@ What a client does is written once, as coroutines: see :mod:`~syncrepl_client.wa
 import contextlib
 import logging
 import threading
-import time
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from .. import callbacks, url
-from ..changes import ChangeKind
-from ..exceptions import ClosedError, ConfigurationError, UsageError
+from ..exceptions import ClosedError, ConfigurationError, StoreUnreachable, UsageError
 from ..modes import SyncreplMode
 from ..network import transport
 from ..network.connector import Connector, Peer
 from ..network.credentials import Credentials, Password
 from ..network.link import Link
-from ..protocol import cookie, guard
+from ..protocol import guard
 from ..store import DataPath, Store, open_store
 from ..waiting.backoff import Backoff
 from ..waiting.coroutines import ClientCoroutine
@@ -31,6 +29,7 @@ from .delivery import Delivery, OnCallbackError
 from .patience import LAG_PATIENCE, Patience
 from .poller import Poller
 from .searches import Searches
+from .tenure import State, Tenure
 
 if TYPE_CHECKING:  # few programs ask for them, and import takes its time
     from ..changelog.policy import Changelog
@@ -76,6 +75,8 @@ class BaseClient:
         initial: str = "tell",
         changelog: "Optional[Changelog]" = None,
         trust_persist: bool = False,
+        standby: bool = False,
+        lease: Optional[float] = None,
     ) -> None:
         """Open the store, and connect; nothing is left open if that fails.
 
@@ -135,6 +136,11 @@ class BaseClient:
                 Directory Server applies no access control there, so by default each entry is
                 first read again, with an ordinary search of the same user.  True saves these
                 reads, for a user who may read everything.  No effect on other servers.
+            standby: whether to share a PostgreSQL store with other clients of the same search: one
+                of them follows; the others stand by without a connection to the directory, and
+                one of these takes over if it ends.
+            lease: how long that one may be silent before another takes over, in seconds from 2 on;
+                implies *standby*, whose default is 10.  A callback must not take as long.
 
         Raises:
             ConfigurationError: an argument is not valid.
@@ -153,17 +159,19 @@ class BaseClient:
         arguments.check_initial(initial)
         max_deletes = guard.check_limit(max_deletes)
         backoff = arguments.choose_backoff(reconnect, mode)
+        lease = arguments.choose_lease(standby, lease)
         given = None if ldap_url is None else url.parse(ldap_url)
         if given is not None and given.bindname and bind_dn is not None:
             raise ConfigurationError("bind_dn and the bindname of ldap_url exclude each other")
         usable = callbacks.usable(callback, awaits=self._awaits)
         self._closed = False
+        self._counted = 0
         self._owner = Owner()
         self._working = threading.Lock()
         self._listens = callback is not None
         self._lent_to: Optional[weakref.ref[ClientCoroutine[None]]] = None
         with contextlib.ExitStack() as undo:
-            self.store = open_store(store, data_path)
+            self.store = open_store(store, data_path, lease=lease)
             undo.callback(self.store.close)
             self._delivery = Delivery(
                 self.store,
@@ -176,6 +184,7 @@ class BaseClient:
             self._url = chosen.bound_as(bind_dn)
             credentials = Credentials.choose(self._url, password, sasl_user, authzid)
             self._url = self._url.without_password()
+            self._changes_search = change_search
             options = options or {}
             transport.warn_of_risks(self._url, credentials, starttls=starttls, options=options)
             self._waker = waker = Waker()
@@ -196,7 +205,10 @@ class BaseClient:
                 Patience(lag_patience, backoff),
                 trust_persist=trust_persist,
             )
-            self._poller = Poller(self._waker, self._link, self._delivery, self._searches)
+            self._tenure = Tenure(self.store, self._waker, backoff, self._renew)
+            self._poller = Poller(
+                self._waker, self._tenure, self._link, self._delivery, self._searches
+            )
             undo.callback(setattr, self, "_closed", True)
             self._start()
             undo.pop_all()
@@ -204,6 +216,18 @@ class BaseClient:
     def _connect(self, turn: int) -> Peer:
         thorough = self._delivery.origin.cookie is None  # all entries are requested anyway
         return self._connector.connect_and_probe(turn, thorough=thorough)
+
+    def _renew(self) -> None:
+        """Go on from what is committed now, maybe by another client.
+
+        Raises:
+            LDAPUrlConflict: that has changed the search.
+        """
+        self._delivery.renew()
+        stored = self._delivery.origin.url
+        if stored is not None and not self._changes_search:
+            self._url.check_same_search(url.parse(stored))
+        self._searches.forget()
 
     def _start(self) -> None:
         """Called at the end of the constructor."""
@@ -267,26 +291,39 @@ class BaseClient:
 
         Counting the entries reads an index of the store, which takes some 30 ms per million.
         """
-        from .stats import Stats
+        from .stats import collect
 
-        delivery, heard = self._delivery, self._link.last_heard
-        at, made = delivery.cookie_committed, cookie.newest_time(delivery.origin.cookie)
-        return Stats(
+        holder = self.store.holder
+        return collect(
+            self._delivery,
+            self._link,
             stage=self._stage,
-            entries=0 if self._closed else self.store.count(),
-            changes={kind: delivery.changes[kind] for kind in ChangeKind},
-            commits=delivery.commits,
-            reconnects=max(0, self._link.connected - 1),
-            callback_errors=delivery.errors,
-            last_message=None if heard is None else time.time() - (time.monotonic() - heard),
-            lag=None if at is None or made is None else at - made,
+            entries=self._count(),
+            term=None if holder is None else holder.term,
+            timeline=None if holder is None else holder.timeline,
+            active=self.active,
         )
+
+    def _count(self) -> int:
+        """Return the number of entries; while the store is lost, the last one that was known."""
+        if self._closed:
+            return 0
+        with contextlib.suppress(StoreUnreachable):
+            self._counted = self.store.count()
+        return self._counted
+
+    @property
+    def active(self) -> bool:
+        """Whether this client has the store; False while it stands by, or has lost it."""
+        return self._tenure.held and not self._closed
 
     @property
     def _stage(self) -> str:
         search = self._searches.search
         if self._closed or self._poller.over:
             return "closed" if self._closed else "over"
+        if self._tenure.state is State.STANDBY:
+            return "standby"
         if search is None or self._link.connection is None:
             return "disconnected"
         return "refresh" if search.sync.refreshing else "persist"
@@ -326,8 +363,8 @@ class BaseClient:
         self._closed = True
         with contextlib.ExitStack() as stack:
             stack.callback(self._waker.close)
-            stack.callback(self.store.close)
             stack.callback(self._link.close)
+            stack.callback(self._tenure.close)  # first, as another client may wait for it
 
     # --- one operation at a time
 

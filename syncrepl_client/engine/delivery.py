@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..changes import Change, ChangeKind
-from ..exceptions import ConfigurationError, TooManyDeletes
+from ..exceptions import CallbackOverdue, ConfigurationError, TooManyDeletes
 from ..protocol.guard import Tally
 from ..protocol.placement import Step
 from ..protocol.view import Record
@@ -80,11 +80,20 @@ class Delivery:
         self._owner = Owner()
         self._told = 0
         self._counts: Counter[ChangeKind] = Counter()
-        self._recorder = self._choose_recorder(changelog)
+        self._leased = store.lease is not None
+        self._calling: Union[str, Change] = ""
+        self._undone = self._overdue = 0
+        self._changelog = changelog
+        self._recorder = self._choose_recorder()
 
-    def _choose_recorder(self, changelog: "Optional[Changelog]") -> "Optional[Recorder]":
+    def renew(self) -> None:
+        """Read again what is committed, maybe by another client."""
+        self.origin = self.store.origin if self.store.exists else Origin()
+        self._recorder = self._choose_recorder()
+
+    def _choose_recorder(self) -> "Optional[Recorder]":
         """Return what writes the log of changes; None if there is none."""
-        tables = self.store.log
+        tables, changelog = self.store.log, self._changelog
         if changelog is None and not (tables and tables.exist):
             return None
         from ..changelog.policy import Changelog
@@ -152,6 +161,8 @@ class Delivery:
             self._store(uuid, record)
             return None
         self._told += 1
+        if self._leased:
+            self._keep(change)
         row = None if self._recorder is None else self._recorder.note(uuid, change)
         if self.iterating or (self._policy is not None and self._policy.dead_letter is not None):
             return self._tell(step, change, row)
@@ -173,6 +184,7 @@ class Delivery:
             await self._try(step.uuid, change, policy.retries, policy.dead_letter)
         if self.iterating:
             self.yielded += 1
+            self._keep("the loop over changes()")
             self.store.in_callback = True
             try:
                 await ask(YieldChange(change))
@@ -213,6 +225,7 @@ class Delivery:
     async def refresh_done(self) -> None:
         """Report that the refresh is done."""
         self._told += 1
+        self._keep("refresh_done()")
         await self._call(None, self.callback.refresh_done, self.store.items())
         if self._recorder is not None:
             self._recorder.refresh_done()
@@ -238,13 +251,16 @@ class Delivery:
             self.cookie_committed = time.time()
         if complete:  # a part of a refresh comes before the change that fails, each time
             self._failures.clear()
+            self._overdue = 0
 
     async def _tell_of_commit(self, origin: Optional[Origin]) -> None:
         another = origin and origin.cookie and origin.cookie != self.origin.cookie
         if origin and another and not self.silent:
             self._told += 1
+            self._keep("cookie_change()")
             await self._call(None, self.callback.cookie_change, origin.cookie)
         if self._told:
+            self._keep("before_commit()")
             await self._call(None, self.callback.before_commit)
 
     def _commit(self, origin: Optional[Origin]) -> None:
@@ -255,11 +271,40 @@ class Delivery:
 
     def roll_back(self) -> None:
         """Roll back the open transaction."""
-        self._told = 0
+        self._undone, self._told = self._told, 0
         self._counts.clear()
         self.store.rollback()
         if self._recorder is not None:
             self._recorder.rolled_back()
+
+    # --- the lease of a shared store
+
+    def _keep(self, calling: Union[str, Change]) -> None:
+        """Keep the store before something is called, as that may take long."""
+        self.store.keep()
+        self._calling = calling
+
+    def overdue(self) -> Optional[CallbackOverdue]:
+        """Return an error if the store was lost because the callback takes too long; or None.
+
+        Call it after :meth:`roll_back`.  The first time in a row it is only logged: the process,
+        or the machine, may have been paused.
+        """
+        seconds, lease = self.store.overdue, self.store.lease
+        if seconds is None or lease is None or not self._undone:
+            return None
+        self._overdue += 1
+        what = self._calling
+        if isinstance(what, Change):
+            what = f"dispatch() with the {what.kind.value} of {what.uuid}"
+        text = (
+            f"the callback took {seconds:.1f} s for {what}, longer than the lease of {lease:g} s, "
+            "so the database ended the transaction: do elsewhere what is slow, or raise the lease"
+        )
+        if self._overdue > 1:
+            return CallbackOverdue(text, method=what, seconds=seconds, lease=lease)
+        logger.error("%s; told once more", text, extra={"event": "callback-overdue"})
+        return None
 
     # --- errors of the callback
 

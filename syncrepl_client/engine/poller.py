@@ -7,7 +7,7 @@ Written once, as coroutines: see :mod:`~syncrepl_client.waiting.coroutines`.
 import logging
 import sys
 import time
-from typing import Optional
+from typing import Any, Optional
 
 import ldap
 
@@ -21,6 +21,7 @@ from .delivery import Delivery
 from .garbage import fewer_collections
 from .search import Interrupted
 from .searches import Searches
+from .tenure import Tenure
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +36,27 @@ class Poller:
         over: whether the search is over.
     """
 
-    def __init__(self, waker: Waker, link: Link, delivery: Delivery, searches: Searches) -> None:
+    def __init__(
+        self, waker: Waker, tenure: Tenure, link: Link, delivery: Delivery, searches: Searches
+    ) -> None:
         """Initialize from the parts of the client; nothing is started."""
         self.over = False
         self._waker = waker
+        self._tenure = tenure
         self._link = link
         self._delivery = delivery
         self._searches = searches
         self._welcomed: Optional[Connection] = None
+        self._shared = delivery.store.lease is not None
+        self._active = False
 
     async def start(self) -> None:
-        """Connect, call ``bind_complete`` and start the search, unless the server lags."""
+        """Connect, call ``bind_complete`` and start the search, unless the server lags.
+
+        A client that stands by does nothing.
+        """
         try:
-            if await self._ready(None):
+            if self._tenure.held and await self._ready(None):
                 self._searches.begin()
         except LaggingServer as error:
             await self._wait_for(error)
@@ -77,7 +86,16 @@ class Poller:
             self.over = True
             await ask(BlockingCall(self._searches.end, CANCEL_SECONDS))
             self._delivery.debug("stopped", "stopped")
+        if self.over:
+            await self._hand_over()
         return not self.over
+
+    async def _hand_over(self) -> None:
+        """Let another client have a shared store, as this one has ended."""
+        try:
+            await self._deactivate()
+        finally:
+            self._tenure.release()
 
     @property
     def _resting(self) -> bool:
@@ -134,11 +152,33 @@ class Poller:
         self._welcomed = connection
 
     async def _ready(self, deadline: Optional[float]) -> bool:
-        if not await self._link.ready(deadline, self._stopping):
-            return False
-        if self._link.connection is not self._welcomed:
-            await self._welcome()
-        return True
+        """Wait for the store, and a connection; return False if the deadline or a stop is first."""
+        while await self._tenure.ready(deadline, self._stopping):
+            if await self._link.ready(self._tenure.bound(deadline), self._stopping):
+                await self._activate()
+                if self._link.connection is not self._welcomed:
+                    await self._welcome()
+                return True
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+        return False
+
+    async def _activate(self) -> None:
+        if self._shared and not self._active:
+            self._delivery.create_store(self._link.established.url)
+            await self._tell("activated")
+            self._active = True
+
+    async def _deactivate(self) -> None:
+        if self._active:
+            self._active = False
+            await self._tell("deactivated")
+
+    async def _tell(self, method: str, *arguments: Any) -> None:
+        """Call a method of the callback, if it has that."""
+        called = getattr(self._delivery.callback, method, None)
+        if callable(called):
+            await maybe_await(called(*arguments))
 
     # --- errors
 
@@ -151,8 +191,40 @@ class Poller:
 
     async def _rides_over(self, error: Exception) -> bool:
         """Return True if *error* is to be retried, and schedule the next attempt."""
-        if isinstance(error, StoreLost) and self._waker.stopping:
+        loss = self._tenure.loss(error)
+        if loss is not None:
+            return await self._rides_over_loss(loss)
+        try:
+            return await self._retries(error)
+        except StoreLost as lost:
+            self._abort()
+            return await self._rides_over_loss(lost)
+
+    async def _rides_over_loss(self, error: Exception) -> bool:
+        """Return True if the store is to be taken again, and schedule the next attempt.
+
+        Raises:
+            CallbackOverdue: it would be lost again.
+        """
+        if self._waker.stopping:
             return True  # the stop ended a wait for the database
+        overdue = self._delivery.overdue()
+        if not self._link.reconnects:
+            await self._deactivate()
+            return False
+        seconds = self._tenure.lose()
+        logger.warning(
+            "the store is lost; again in %.1f s: %s", seconds, error, extra={"event": "store-lost"}
+        )
+        self._searches.forget()
+        self._link.close()
+        await self._deactivate()
+        await self._tell("disconnected", error)
+        if overdue is not None:
+            raise overdue from error
+        return True
+
+    async def _retries(self, error: Exception) -> bool:
         if self._delivery.is_callbacks(error):
             seconds = self._delivery.retry_delay()
             if seconds is None:
@@ -185,7 +257,7 @@ class Poller:
         logger.warning(
             "disconnected; again in %.1f s: %s", seconds, error, extra={"event": "disconnected"}
         )
-        await self._tell_disconnected(error)
+        await self._tell("disconnected", error)
         return True
 
     async def _wait_for(self, error: LaggingServer) -> None:
@@ -204,8 +276,4 @@ class Poller:
             error,
             extra={"event": "lagging"},
         )
-        await self._tell_disconnected(error)
-
-    async def _tell_disconnected(self, error: Exception) -> None:
-        if callable(getattr(self._delivery.callback, "disconnected", None)):
-            await maybe_await(self._delivery.callback.disconnected(error))
+        await self._tell("disconnected", error)

@@ -305,9 +305,14 @@ class Search:
             return False
         if self._stage_gap is not None:
             until = self._stage_gap_ends if until is None else min(until, self._stage_gap_ends)
-        self.resting = not self._delivery.store.in_transaction
+        store = self._delivery.store
+        due = store.next_keep
+        if due is not None:
+            until = due if until is None else min(until, due)
+        self.resting = not store.in_transaction
         await self._connection.wait(until)
         self.resting = False
+        store.keep()
         return True
 
     async def _apply_plain(self, stopping: Callable[[], bool]) -> int:
@@ -371,11 +376,13 @@ class Search:
         return None
 
     async def _find_missed(self, scanned: Scanned, stopping: Callable[[], bool]) -> None:
+        store = self._delivery.store
+
         def check() -> None:
+            store.keep()
             if stopping():
                 raise Interrupted
 
-        store = self._delivery.store
         missed = Missed(self._connection, self._suffix, store, self.sync, check)
         await missed.find(scanned, lambda entry: self._receive(entry, stopping))
 

@@ -323,6 +323,15 @@ class Searches:
 
     # --- a search ends
 
+    def forget(self) -> None:
+        """Forget what was seen of the store, which another client may have had meanwhile."""
+        self.end(0)
+        self.refreshed = False
+        self._start_overs = 0
+        self._set_aside = self._imported = None
+        self._missed.clear()
+        self._patience.regain()
+
     def proceed(self, search: Search, redo: Optional[Redo]) -> bool:
         """Start what follows a committed batch, if anything; return False if the search is over.
 

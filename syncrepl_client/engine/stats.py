@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Statistics of a client."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
 from ..changes import ChangeKind
+from ..network.link import Link
+from ..protocol import cookie
+from .delivery import Delivery
 
 
 @dataclass(frozen=True)
@@ -13,8 +17,9 @@ class Stats:
     """Statistics of a client at one moment; counters start with the client.
 
     Attributes:
-        stage: ``"refresh"`` or ``"persist"``, of the running search; ``"disconnected"`` while there
-            is none; ``"over"`` or ``"closed"``.
+        stage: ``"refresh"`` or ``"persist"``, of the running search; ``"standby"`` while another
+            client has the store; ``"disconnected"`` while there is neither; ``"over"`` or
+            ``"closed"``.
         entries: the number of entries in the store, as last committed.
         changes: the number of committed changes, by kind.
         commits: the number of commits.
@@ -25,6 +30,11 @@ class Stats:
         lag: seconds from when the last committed change was made, by the server's clock, to its
             commit, by the local clock; None if nothing was committed, or the cookie does not tell
             (OpenLDAP's does).
+        term: how often the store has been taken, of a client that has a PostgreSQL store; None for
+            others.
+        timeline: of the database at that time.  Only both together are never repeated, if a standby
+            of an asynchronous replication was promoted.
+        active: whether the client has the store; False while it stands by, or has lost it.
     """
 
     stage: str
@@ -35,7 +45,38 @@ class Stats:
     callback_errors: int
     last_message: Optional[float]
     lag: Optional[float]
+    term: Optional[int] = None
+    timeline: Optional[int] = None
+    active: bool = True
 
 
-CONNECTING = Stats("connecting", 0, dict.fromkeys(ChangeKind, 0), 0, 0, 0, None, None)
+def collect(
+    delivery: Delivery,
+    link: Link,
+    *,
+    stage: str,
+    entries: int,
+    term: Optional[int],
+    timeline: Optional[int],
+    active: bool,
+) -> Stats:
+    """Return the statistics of a client with these parts."""
+    heard, committed = link.last_heard, delivery.cookie_committed
+    made = cookie.newest_time(delivery.origin.cookie)
+    return Stats(
+        stage,
+        entries,
+        changes={kind: delivery.changes[kind] for kind in ChangeKind},
+        commits=delivery.commits,
+        reconnects=max(0, link.connected - 1),
+        callback_errors=delivery.errors,
+        last_message=None if heard is None else time.time() - (time.monotonic() - heard),
+        lag=None if committed is None or made is None else committed - made,
+        term=term,
+        timeline=timeline,
+        active=active,
+    )
+
+
+CONNECTING = Stats("connecting", 0, dict.fromkeys(ChangeKind, 0), 0, 0, 0, None, None, active=False)
 """The statistics before there is a client."""

@@ -122,7 +122,8 @@ class LDIFCallback(BaseCallback):
 
     def debug(self, message: str) -> None:
         """Discard the records of a transaction that was rolled back."""
-        if self._store is not None and not self._store.in_transaction:
+        store = self._store
+        if store is not None and not store.in_transaction and not store.lost:
             self._order.forget()
             if self._state is not None:
                 self._state.rolled_back()

@@ -71,6 +71,9 @@ class LDIFStateInDatabase(LDIFState):
         """Create the tables if they do not exist; *store* has a database."""
         self._store = store
         self._held = f"{store.qualifier}syncrepl_held_back"
+        self._create()
+
+    def _create(self) -> None:
         self._execute(f"CREATE TABLE IF NOT EXISTS {{held}} {self._held_columns}")
         self._execute(f"CREATE TABLE IF NOT EXISTS {{records}} {self._records_columns}")
 
@@ -120,6 +123,14 @@ class LDIFStateInPostgreSQL(LDIFStateInDatabase):
     _records = "pg_temp.syncrepl_records"
     _held_columns = "(key bytea NOT NULL PRIMARY KEY, uuid bytea)"
     _records_columns = "(id bigserial PRIMARY KEY, record text NOT NULL)"
+
+    def _create(self) -> None:
+        super()._create()
+        self._session = self._store.connection
+
+    def rolled_back(self) -> None:
+        if self._store.connection is not self._session:  # with which the records are gone
+            self._create()
 
     def _execute(self, sql: str, *values: Union[bytes, str, int]) -> Any:
         return super()._execute(sql.replace("?", "%s"), *values)

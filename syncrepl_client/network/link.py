@@ -8,14 +8,15 @@ take long, and ``poll()`` has to return in time.
 
 import contextlib
 import logging
-import threading
 import time
+from functools import partial
 from typing import Callable, Optional
 
 import ldap
 
 from ..exceptions import UsageError
 from ..protocol.knowledge import Knowledge
+from ..waiting.background import Background
 from ..waiting.backoff import Backoff
 from ..waiting.coroutines import wait_or_wake
 from ..waiting.waker import Waker
@@ -27,48 +28,6 @@ logger = logging.getLogger(__name__)
 
 Connect = Callable[[int], Peer]
 """Makes a connection and probes the server; the argument is the number of servers to skip."""
-
-
-class ConnectThread:
-    """A thread that makes a connection."""
-
-    def __init__(self, connect: Connect, turn: int, waker: Waker) -> None:
-        """Start the thread; it wakes *waker* when it is done."""
-        self._lock = threading.Lock()
-        self._abandoned = False
-        self._peer: Optional[Peer] = None
-        self._error: Optional[BaseException] = None
-        self._waker = waker
-        self.done = False
-        threading.Thread(
-            target=self._run, args=(connect, turn), name="syncrepl-connect", daemon=True
-        ).start()
-
-    def _run(self, connect: Connect, turn: int) -> None:
-        peer, error = None, None
-        try:
-            peer = connect(turn)
-        except BaseException as caught:  # noqa: BLE001 - raised again by result()
-            error = caught
-        with self._lock:
-            self._peer, self._error, self.done = peer, error, True
-            if not self._abandoned:
-                self._waker.wake()
-            elif peer is not None:
-                peer[0].close()
-
-    def result(self) -> Peer:
-        """Return the connection, or raise the error; only when done."""
-        if self._peer is None:
-            raise self._error or RuntimeError("the connection is still being made")
-        return self._peer
-
-    def abandon(self) -> None:
-        """Close the connection as soon as it is made; its result is not needed any more."""
-        with self._lock:
-            self._abandoned = True
-            if self._peer is not None:
-                self._peer[0].close()
 
 
 class Link:
@@ -94,7 +53,7 @@ class Link:
         self._connect = connect
         self._waker = waker
         self._backoff = backoff
-        self._connecting: Optional[ConnectThread] = None
+        self._connecting: Optional[Background[Peer]] = None
         self._attempts = 0
         self.turn = self.connected = 0
         self._heard: Optional[float] = None
@@ -108,6 +67,15 @@ class Link:
             ldap.LDAPError: no server can be reached, or accepts the client.
         """
         self._met(self._connect(self.turn))
+
+    def _begin(self) -> "Background[Peer]":
+        """Connect in a thread."""
+        return Background(
+            partial(self._connect, self.turn),
+            lambda peer: peer[0].close(),
+            self._waker,
+            name="syncrepl-connect",
+        )
 
     def _met(self, peer: Peer) -> None:
         self.connection, self.facts = peer
@@ -184,7 +152,7 @@ class Link:
             elif self.connection is not None:
                 return True
             elif self._connecting is None:
-                self._connecting = ConnectThread(self._connect, self.turn, self._waker)
+                self._connecting = self._begin()
             elif self._connecting.done:
                 connecting, self._connecting = self._connecting, None
                 self._met(connecting.result())

@@ -32,7 +32,7 @@ from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Callable, NamedTuple, Optional
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from ..changes import Change, ChangeKind, Phase
 from ..entries import attributes, dn
@@ -131,7 +131,7 @@ class Placement:
 
     def _added(self, new: Record, attrs: Attributes) -> Step:
         change = self.change(ChangeKind.ADD, new.uuid, new_dn=new.dn, new_attrs=attrs)
-        return Step(new.uuid, change, new)
+        return tuple.__new__(Step, (new.uuid, change, new))
 
     def _move(self, old: Record, new: Record, attrs: Attributes) -> Iterator[Step]:
         """Yield the steps that give an entry, and all entries below it, another DN.
@@ -350,13 +350,16 @@ class Placement:
         new_attrs: Optional[Attributes] = None,
     ) -> Change:
         """Return a change in the current phase."""
-        return Change(
-            kind,
-            UUID(bytes=uuid),
-            self._phase,
-            old_dn,
-            new_dn,
-            old_attrs,
-            new_attrs,
-            self._clock(),
+        time = self._clock()
+        return tuple.__new__(
+            Change,
+            (kind, uuid_of(uuid), self._phase, old_dn, new_dn, old_attrs, new_attrs, time),
         )
+
+
+def uuid_of(octets: bytes) -> UUID:
+    """Return ``UUID(bytes=octets)``, for which it takes a third of the time."""
+    uuid = object.__new__(UUID)
+    object.__setattr__(uuid, "int", int.from_bytes(octets, "big"))
+    object.__setattr__(uuid, "is_safe", SafeUUID.unknown)
+    return uuid

@@ -161,8 +161,8 @@ class Synchronization:
             if request.selection.blind:  # the result depends on the stored entry
                 return None
             message = message._replace(attrs=attrs)
-        record = Record(message.uuid, key, message.dn, attributes.encode(attrs))
-        return Plain(message, record)
+        fields = (message.uuid, key, message.dn, attributes.encode(attrs))
+        return tuple.__new__(Plain, (message, tuple.__new__(Record, fields)))
 
     def prefetch(self, records: Iterable[Record]) -> None:
         """Make the view read, in one go, the entries that *records* will be compared with."""

@@ -71,6 +71,9 @@ class SeenUUIDs(Protocol):
     def is_placed(self, uuid: bytes) -> bool:
         """Return True if :meth:`mark_placed` was the last mark of *uuid*."""
 
+    def is_deleted(self, uuid: bytes) -> bool:
+        """Return True if :meth:`mark_deleted` was the last mark of *uuid*, which is stored."""
+
     def any_unknown(self) -> bool:
         """Return True if an entry is marked as present that the store does not have."""
 
@@ -81,4 +84,7 @@ class SeenUUIDs(Protocol):
         """Return how many live entries :meth:`to_delete` yields."""
 
     def clear(self) -> None:
-        """Remove all marks."""
+        """Begin a refresh: remove all marks.
+
+        If the store is empty, all that is put from then on counts as placed.
+        """

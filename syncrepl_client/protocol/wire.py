@@ -309,7 +309,7 @@ def entry(dn: str, attrs: Attributes, controls: Sequence[RawControl]) -> Entry:
         state, uuid, cookie = sync_state(value)
     except ProtocolError as error:
         raise ProtocolError(f"{error} (at {dn!r})") from None
-    return Entry(state, uuid, dn, received.checked(dn, attrs), cookie)
+    return tuple.__new__(Entry, (state, uuid, dn, received.checked(dn, attrs), cookie))
 
 
 def search_entry(raw: RawResult) -> SearchEntry:

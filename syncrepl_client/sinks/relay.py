@@ -16,7 +16,8 @@ from functools import partial
 from types import TracebackType
 from typing import Callable, Optional, TypeVar
 
-from ..exceptions import ConfigurationError, StoreBusy, StoreLocked, UsageError
+from ..engine import arguments
+from ..exceptions import ConfigurationError, SinkInUse, StoreBusy, StoreLocked, UsageError
 from ..store import DataPath, SharedLog, describe, open_changelog, read_store
 from ..waiting.backoff import Backoff
 from ..waiting.waker import Waker, wait_for
@@ -62,6 +63,7 @@ class Relay:
         max_parked: int = 1000,
         backoff: Backoff = Backoff(),  # noqa: B008 - it is frozen
         interval: float = 1.0,
+        lease: Optional[float] = None,
     ) -> None:
         """Initialize; nothing is opened yet.
 
@@ -80,6 +82,8 @@ class Relay:
                 changes: a refused one is sent again until somebody makes room.
             backoff: the delays before what failed is sent again.
             interval: how often to look for new changes, in seconds.
+            lease: after how many seconds without a wave or a look PostgreSQL lets another relay use
+                the name; longer than the sink may take to answer.  None: only when this one ends.
 
         Raises:
             ConfigurationError: an argument is not valid.
@@ -111,6 +115,7 @@ class Relay:
         self._limits = {"batch": batch, "max_parked": max_parked}
         self._backoff = backoff
         self._interval = interval
+        self._lease = arguments.choose_lease(False, lease)
         self._stopping = self._finishing = False
         self._waker: Optional[Waker] = None
         self._thread: Optional[threading.Thread] = None
@@ -128,7 +133,8 @@ class Relay:
             once: return also when the sink has all that it can get now.
 
         Raises:
-            UsageError: the store has no log of changes, or another relay uses this name.
+            UsageError: the store has no log of changes.
+            SinkInUse: another relay uses this name.
             SinkRemoved: the sink was removed from the log.
             StoreError: the store can't be used.
         """
@@ -203,7 +209,9 @@ class Relay:
         with ExitStack() as undo:
             with read_store(self._data_path) as reader:  # there is a store
                 self._source = self._source or cloudevents.source_of(reader.origin.url)
-            log = undo.enter_context(open_changelog(self._data_path, patience=_PATIENCE))
+            log = undo.enter_context(
+                open_changelog(self._data_path, patience=_PATIENCE, lease=self._lease)
+            )
             undo.callback(self._lock(log))
             waker = Waker()
             undo.callback(waker.close)
@@ -217,7 +225,7 @@ class Relay:
         try:
             return log.lock(self.name)
         except StoreLocked:
-            raise UsageError(
+            raise SinkInUse(
                 f"another relay passes the changes of {self._where!r} on to the "
                 f"sink {self.name!r}: stop it, or use another name"
             ) from None

@@ -3,17 +3,17 @@
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..exceptions import ConfigurationError, StorePathError
-from .base import Origin, Store
+from .base import Holder, Origin, Store, unshared
 from .location import DataPath, PostgreSQL, database_of, describe, file_name, prefix
 
 if TYPE_CHECKING:
     from ..changelog.sinks import SinkState
     from .memory import MemoryStore
     from .postgresql.store import PostgreSQLStore
-    from .reading import SharedLog, StoreReader
+    from .reading import SharedLog, Standby, StoreReader
     from .shelve.store import ShelfStore
     from .sqlite.store import SQLiteStore
 
@@ -22,13 +22,17 @@ _LATER = {
     "PostgreSQLStore": ".postgresql.store",
     "SQLiteStore": ".sqlite.store",
     "SharedLog": ".reading",
+    "Standby": ".reading",
     "ShelfStore": ".shelve.store",
     "StoreReader": ".reading",
 }
 """A program uses one kind of store: it, and the database that it needs, is imported on demand."""
 
+_UNSHARED = ("sqlite", "shelve", "memory")
+
 __all__ = [
     "DataPath",
+    "Holder",
     "MemoryStore",
     "Origin",
     "PostgreSQL",
@@ -36,6 +40,7 @@ __all__ = [
     "SQLiteStore",
     "SharedLog",
     "ShelfStore",
+    "Standby",
     "Store",
     "StoreReader",
     "describe",
@@ -117,7 +122,9 @@ def sinks_of(data_path: DataPath) -> "list[SinkState]":
         return reader.sinks
 
 
-def open_changelog(data_path: DataPath, *, patience: float = 60.0) -> "SharedLog":
+def open_changelog(
+    data_path: DataPath, *, patience: float = 60.0, lease: Optional[float] = None
+) -> "SharedLog":
     """Open the log of changes of a store that may be open elsewhere.
 
     Use it in other threads and processes than the client's.
@@ -126,6 +133,8 @@ def open_changelog(data_path: DataPath, *, patience: float = 60.0) -> "SharedLog
         data_path: the *data_path* of the client.
         patience: the maximum number of seconds to wait, when a sink is written, for the end of
             another transaction: of the client (SQLite), or of whoever writes a sink (PostgreSQL).
+        lease: after how many seconds of silence PostgreSQL ends the connection, and the lock of a
+            sink with it; None: never.
 
     Raises:
         StoreError: there is no store, or it can't be read.
@@ -134,7 +143,7 @@ def open_changelog(data_path: DataPath, *, patience: float = 60.0) -> "SharedLog
     database = database_of(data_path)
     log: SharedLog
     if database is not None:
-        log = _load("PostgreSQLSharedLog", ".postgresql.sharing")(database, patience)
+        log = _load("PostgreSQLSharedLog", ".postgresql.sharing")(database, patience, lease)
     else:
         log = _load("SQLiteSharedLog", ".sqlite.sharing")(_looked_for(data_path), patience)
     return log
@@ -149,7 +158,9 @@ def _looked_for(data_path: DataPath) -> str:
     return path
 
 
-def open_store(kind: Union[str, Store], data_path: DataPath) -> Store:
+def open_store(
+    kind: Union[str, Store], data_path: DataPath, *, lease: Optional[float] = None
+) -> Store:
     """Open a store.
 
     Args:
@@ -157,17 +168,23 @@ def open_store(kind: Union[str, Store], data_path: DataPath) -> Store:
             returned.  A PostgreSQL database as *data_path* makes it one for ``"sqlite"``, too.
         data_path: a directory, the prefix of file names, or a PostgreSQL database; not used for a
             store in memory.
+        lease: share it with other clients: see :class:`.PostgreSQLStore`.
 
     Raises:
-        ConfigurationError: there is no such kind, or *data_path* is not a place for it.
+        ConfigurationError: there is no such kind, *data_path* is not a place for it, or this kind
+            can't be shared.
         StoreError: the store can't be opened; nothing was created or changed.
     """
     if isinstance(kind, Store):
+        if lease is not None:
+            kind.share(lease)
         return kind
     database = database_of(data_path)
+    if lease is not None and kind in _UNSHARED and (database is None or kind != "sqlite"):
+        raise ConfigurationError(unshared(f"a store of the kind {kind!r}"))
     store: Store
     if kind in ("sqlite", "postgresql") and database is not None:
-        store = _load("PostgreSQLStore", _LATER["PostgreSQLStore"])(database)
+        store = _load("PostgreSQLStore", _LATER["PostgreSQLStore"])(database, lease=lease)
     elif kind == "sqlite":
         store = _load("SQLiteStore", _LATER["SQLiteStore"])(file_name(data_path))
     elif kind == "shelve":

@@ -6,8 +6,9 @@ The first refresh looks for each of its entries in the store, nearly always in v
 
 from collections.abc import Collection
 
-_BYTES = 1 << 21
-"""The size of the filter.  With 1,000,000 entries, one value in nine is looked for in vain."""
+_BYTES = 1 << 22
+"""The size of the filter; a byte for a bit takes less time.  With 300,000 entries, one value in
+eight is looked for in vain."""
 
 
 class Absence:
@@ -15,19 +16,14 @@ class Absence:
 
     def __init__(self) -> None:
         """Initialize from an empty table."""
-        self._bits = bytearray(_BYTES)
+        self._taken = bytearray(_BYTES)
 
     def add(self, *values: bytes) -> None:
         """Note that the table may have *values* from now on, also where they are rolled back."""
         for value in values:
-            number = hash(value)
-            self._bits[(number >> 3) % _BYTES] |= 1 << (number & 7)
+            self._taken[hash(value) % _BYTES] = 1
 
     def possible(self, values: Collection[bytes]) -> list[bytes]:
         """Return those of *values* that the table may have."""
-        bits = self._bits
-        return [
-            value
-            for value in values
-            if bits[((number := hash(value)) >> 3) % _BYTES] >> (number & 7) & 1
-        ]
+        taken = self._taken
+        return [value for value in values if taken[hash(value) % _BYTES]]

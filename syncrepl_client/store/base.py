@@ -8,11 +8,11 @@ together or not at all.
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
-from ..entries import attributes, dn
+from ..entries import dn
 from ..entries.attributes import Attributes
 from ..exceptions import (
     ConfigurationError,
@@ -24,6 +24,7 @@ from ..exceptions import (
 )
 from ..protocol.view import Record, SeenUUIDs
 from ..waiting.coroutines import Ask
+from .items import Items
 
 if TYPE_CHECKING:  # not every store needs them, and import takes its time
     from ..changelog.log import Log
@@ -64,6 +65,24 @@ class Origin(NamedTuple):
     tally: Optional[str] = None
 
 
+class Holder(NamedTuple):
+    """The client that has a shared store, or had it last.
+
+    Attributes:
+        host: the name of its machine.
+        pid: its process ID there.
+        since: when it took the store, in seconds of Unix time, by the database's clock.
+        term: how often the store was taken by then.
+        timeline: of the database at that time: another one after each promotion of a standby.
+    """
+
+    host: str
+    pid: int
+    since: float
+    term: int
+    timeline: int
+
+
 def never() -> bool:
     """Return False: no stop was requested."""
     return False
@@ -101,6 +120,71 @@ class Store(ABC):
 
     asker: Callable[[], Optional[Ask]] = staticmethod(nobody)
     """Returns what waits in the store's place, where the calling code allows that; or None."""
+
+    # --- whose it is
+
+    @property
+    def lease(self) -> Optional[float]:
+        """After how many seconds of silence another client may take it; None: it is not shared."""
+        return None
+
+    @property
+    def held(self) -> bool:
+        """Whether this client has it, and may write."""
+        return True
+
+    @property
+    def holder(self) -> Optional[Holder]:
+        """This client, if it has a store that can be shared; None otherwise."""
+        return None
+
+    @property
+    def next_keep(self) -> Optional[float]:
+        """When :meth:`keep` is due, by ``time.monotonic()``; None: never."""
+        return None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection to its database was lost."""
+        return False
+
+    @property
+    def overdue(self) -> Optional[float]:
+        """For how many seconds nothing was executed, if that ended the transaction; or None."""
+        return None
+
+    def share(self, lease: float) -> None:
+        """Share the store with other clients: one has it, and the others wait for it.
+
+        Args:
+            lease: after how many seconds of silence another client may take it over.
+
+        Raises:
+            ConfigurationError: this kind of store can't be shared.
+        """
+        raise ConfigurationError(unshared(type(self).__name__))
+
+    def take(self) -> bool:
+        """Try to get the store, over a new connection if that was lost; return whether it is held.
+
+        Raises:
+            StoreLocked: another client has it, and it is not shared.
+            StoreError: there is no connection.
+        """
+        return True
+
+    def keep(self) -> None:  # noqa: B027 - nothing will do
+        """Let the database know that this client is alive, if that is due.
+
+        Raises:
+            StoreLost: the connection was lost.
+        """
+
+    def release(self) -> None:  # noqa: B027 - nothing will do
+        """Let another client have the store; it can still be read, and be taken again."""
+
+    def drop(self) -> None:  # noqa: B027 - nothing will do
+        """Close a connection that is not usable any more, without an error."""
 
     @property
     @abstractmethod
@@ -250,80 +334,12 @@ class Store(ABC):
         """Add the key *name* to the :attr:`namesakes`, in the open transaction."""
 
 
-class Readable(Protocol):
-    """A store, or a reader of one: entries by DN."""
-
-    def key(self, name: str) -> bytes:
-        """Return the key of the DN *name* there; raise ValueError if it is not a valid DN."""
-
-    def at(self, key: bytes) -> Optional[Record]:
-        """Return the entry with that key; None if there is none."""
-
-    def live(self) -> Iterator[Record]:
-        """Yield the live entries, in order of key."""
-
-    def __len__(self) -> int:
-        """Return the number of live entries."""
-
-
-class Items(Mapping[str, Attributes]):
-    """A mapping of DNs to attributes over the live entries of a store."""
-
-    def __init__(self, store: Readable) -> None:
-        """Initialize from a store or its reader."""
-        self._store = store
-
-    def __getitem__(self, name: str) -> Attributes:
-        try:
-            key = self._store.key(name)
-        except (ValueError, TypeError, AttributeError):
-            raise KeyError(name) from None
-        record = self._store.at(key)
-        if record is None:
-            raise KeyError(name)
-        return attributes.decode(record.attrs)
-
-    def __iter__(self) -> Iterator[str]:
-        return (record.dn for record in self._store.live())
-
-    def __len__(self) -> int:
-        return len(self._store)
-
-    def items(self) -> ItemsView[str, Attributes]:
-        """Return a view of the (DN, attributes) pairs that reads each entry once."""
-        return _Pairs(self)
-
-    def values(self) -> ValuesView[Attributes]:
-        """Return a view of the attributes that reads each entry once."""
-        return _Values(self)
-
-    def pairs(self) -> Iterator[tuple[str, Attributes]]:
-        """Yield DN and attributes of each entry, parents before children."""
-        decode = attributes.decode
-        return ((record.dn, decode(record.attrs)) for record in self._store.live())
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} entries>"
-
-
-class _Pairs(ItemsView[str, Attributes]):
-    _mapping: Items
-
-    def __iter__(self) -> Iterator[tuple[str, Attributes]]:
-        return self._mapping.pairs()
-
-
-class _Values(ValuesView[Attributes]):
-    _mapping: Items
-
-    def __iter__(self) -> Iterator[Attributes]:
-        return (attrs for _, attrs in self._mapping.pairs())
-
-    def __contains__(self, value: object) -> bool:
-        return any(value == attrs for attrs in self)
-
-
 # --- what stores share
+
+
+def unshared(kind: str) -> str:
+    """Return why a store of that kind can't be shared."""
+    return f"{kind} can't be shared by several clients: standby and lease are for PostgreSQL"
 
 
 def pack_names(names: Iterable[bytes]) -> bytes:

@@ -71,7 +71,11 @@ class EntryCache:
 
     def note_if_empty(self) -> None:
         """Remember what is put from now on if the table is empty, so as not to look for more."""
-        self._absence = Absence() if self._table.is_empty() else None
+        self._absence = Absence() if self.is_empty() else None
+
+    def is_empty(self) -> bool:
+        """Return True if the table is empty; nothing is pending."""
+        return self._table.is_empty()
 
     # --- reading
 
@@ -137,24 +141,17 @@ class EntryCache:
         if crowded:
             self.flush()
             self._clear()
-        unknown = [uuid for uuid in places if uuid not in self._records]
-        uuids = self._possible(unknown)
-        for record in self._table.with_uuids(uuids) if uuids else ():
-            self._learn(record)
-        keys = [key for key in places.values() if key not in self._owners]
+        uuids = places.keys() - self._records.keys()
+        self._records.update(dict.fromkeys(uuids))  # what is not found is not there
+        possible = self._possible(uuids)
+        for record in self._table.with_uuids(possible) if possible else ():
+            self._know(record)
+        keys = set(places.values()).difference(self._owners)
+        self._owners.update(dict.fromkeys(keys))
         possible = self._possible(keys)
         for record in self._table.with_keys(possible) if possible else ():
-            self._learn(record)
-        # What was not found is not there.
-        for uuid in unknown:
-            self._records.setdefault(uuid, None)
-        for key in keys:
-            self._owners.setdefault(key, None)
-
-    def _learn(self, record: Record) -> None:
-        """Cache *record*, which was read, unless it is cached: the table may be behind."""
-        if record.uuid not in self._records:
-            self._know(record)
+            if self._records.get(record.uuid) is None:  # else the table may be behind
+                self._know(record)
 
     def _possible(self, values: Collection[bytes]) -> Collection[bytes]:
         """Return *values* without UUIDs, or keys, that no entry has."""

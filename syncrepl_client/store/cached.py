@@ -36,6 +36,10 @@ class CachedStore(Store):
         self._require_transaction()
         self._cache.remove(uuid)
 
+    def _is_empty(self) -> bool:
+        self._write_out()
+        return self._cache.is_empty()
+
     def _write_out(self) -> None:
         """Make what was put visible to SQL."""
         if self.in_callback:

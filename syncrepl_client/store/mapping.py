@@ -17,6 +17,7 @@ from ..entries import dn
 from ..exceptions import StoreError, StoreInvalid
 from ..protocol.view import Record, SeenUUIDs
 from .base import Origin, Store, pack_names, unpack_names, with_new_key
+from .fresh import FreshSeenUUIDs
 
 Bytes = MutableMapping[bytes, bytes]
 
@@ -26,8 +27,6 @@ _ENTRY, _KEY, _BELOW, _ORIGIN, _NAMESAKES = b"e", b"k", b"b", b"o", b"n"
 class MappingStore(Store):
     """Entries and cookie in a mapping; a subclass provides the mapping and :meth:`_flush`."""
 
-    seen: "MappingSeenUUIDs"
-
     def __init__(self, new_scratch: Callable[[], Bytes]) -> None:
         """Initialize without a mapping; *new_scratch* creates one for the marks of a refresh."""
         self._data: Optional[Mapping[bytes, bytes]] = None
@@ -36,7 +35,8 @@ class MappingStore(Store):
         self._committed: Optional[int] = None
         self._transaction = False
         self._undo: Optional[list[Callable[[], None]]] = None  # in a savepoint
-        self.seen = MappingSeenUUIDs(self, new_scratch)
+        self._seen = MappingSeenUUIDs(self, new_scratch)
+        self.seen = FreshSeenUUIDs(self._seen, self.get, lambda: not any(self._names(_ENTRY)))
 
     @property
     def exists(self) -> bool:
@@ -187,7 +187,7 @@ class MappingStore(Store):
         finally:
             self._undo = outer
             if outer is None:
-                self.seen.close_cleared()
+                self._seen.close_cleared()
 
     def put(self, record: Record) -> None:
         self._require_transaction()
@@ -357,6 +357,9 @@ class MappingSeenUUIDs(SeenUUIDs):
 
     def is_placed(self, uuid: bytes) -> bool:
         return self._all().get(uuid) == _PLACED
+
+    def is_deleted(self, uuid: bytes) -> bool:
+        return self._all().get(uuid) == _GONE
 
     def any_unknown(self) -> bool:
         marks = self._all()

@@ -27,4 +27,4 @@ class MemoryStore(MappingStore):
 
     def close(self) -> None:
         self.rollback()
-        self.seen.clear()
+        self._seen.clear()

@@ -2,8 +2,8 @@
 """What a program reads of a store that a client may have open, in another process too."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Callable, Optional, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Callable, NamedTuple, Optional, Protocol
 
 from ..changelog import snapshots
 from ..changelog.log import Event, Log
@@ -13,8 +13,21 @@ from ..changelog.states import Entries
 from ..changelog.tables import Tables
 from ..entries.attributes import Attributes
 from ..protocol.view import Record
-from .base import Items, Origin
+from .base import Holder, Origin
 from .closing import Closing
+from .items import Items
+
+
+class Standby(NamedTuple):
+    """A client that waits for a shared store.
+
+    Attributes:
+        name: its host and process ID, unless its connection has another application name.
+        since: when it connected, in seconds of Unix time, by the database's clock.
+    """
+
+    name: str
+    since: float
 
 
 class StoreReader(Closing):
@@ -25,12 +38,16 @@ class StoreReader(Closing):
         changed: when the store was last written, in seconds of Unix time.
         in_use: whether a client has it open.
         origin: where the entries come from.
+        holder: the client that has it, or had it last, if it can be shared.
+        standbys: the clients that wait for it.
     """
 
     path: str
     changed: float
     in_use: bool
     origin: Origin
+    holder: Optional[Holder] = None
+    standbys: Sequence[Standby] = ()
 
     @abstractmethod
     def __len__(self) -> int:

@@ -320,7 +320,7 @@ def test_a_server_that_does_not_answer(postgresql: Server, monkeypatch: pytest.M
     monkeypatch.setattr(session, "_CONNECT_SECONDS", 2)
     with silent_listener() as url, pytest.raises(StoreError, match="timeout expired"):
         PostgreSQLStore(url.replace("ldaps:", "postgresql:"))
-    monkeypatch.setattr(session, "_OWN_SESSION", "SELECT pg_backend_pid() FROM pg_sleep(3600)")
+    monkeypatch.setattr(session, "_IDENTITY", "SELECT pg_backend_pid(), '' FROM pg_sleep(3600)")
     with pytest.raises(StoreError, match="did not answer within 2 s"):
         PostgreSQLStore(postgresql.socket_url)
 

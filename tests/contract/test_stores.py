@@ -526,6 +526,7 @@ def test_the_last_word_counts(store: Store) -> None:
     seen.mark_placed(uid(3))
     seen.mark_present([uid(3)])
     assert [number for number in range(8) if seen.is_placed(uid(number))] == [1, 3]
+    assert [number for number in range(8) if seen.is_deleted(uid(number))] == [2]
     assert to_delete(store, unseen=False) == [2]
 
 
@@ -547,6 +548,32 @@ def test_unknown(store: Store) -> None:
     store.rollback()
     seen.clear()
     assert not seen.any_unknown()
+
+
+def test_what_a_refresh_puts_into_an_empty_store_is_placed(store: Store) -> None:
+    seen = store.seen
+    seen.clear()
+    fill(store, *TREE, displaced(8, "cn=8"), reference(9))
+    assert [number for number in range(11) if seen.is_placed(uid(number))] == [*range(1, 7), 8, 9]
+    seen.mark_present([uid(3)])
+    assert not seen.any_unknown()
+    seen.mark_present([uid(10)])
+    assert seen.any_unknown()
+    assert to_delete(store, unseen=True) == to_delete(store, unseen=False) == []
+    seen.mark_deleted([uid(1), uid(2)])
+    seen.mark_placed(uid(2))
+    assert [number for number in range(5) if seen.is_placed(uid(number))] == [2, 3, 4]
+    assert [number for number in range(5) if seen.is_deleted(uid(number))] == [1]
+    assert to_delete(store, unseen=True) == to_delete(store, unseen=False) == [1]
+    assert seen.count_to_delete(unseen=True) == 1
+    store.begin()
+    store.remove(uid(4))
+    assert not seen.is_placed(uid(4))
+    store.rollback()
+    assert seen.is_placed(uid(4))
+    seen.clear()
+    assert not any(seen.is_placed(uid(number)) for number in range(10))
+    assert len(to_delete(store, unseen=True)) == 8
 
 
 @pytest.mark.parametrize("unseen", [False, True])

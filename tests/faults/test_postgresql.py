@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from typing import Any, Callable
 
@@ -19,10 +19,10 @@ import ldap
 import psycopg
 import pytest
 
-from syncrepl_client import Syncrepl, SyncreplMode
+from syncrepl_client import Backoff, Syncrepl, SyncreplMode
 from syncrepl_client.callbacks import BaseCallback
-from syncrepl_client.exceptions import StoreLost
-from syncrepl_client.store import open_changelog, read_store
+from syncrepl_client.exceptions import StoreLocked, StoreLost
+from syncrepl_client.store import PostgreSQLStore, open_changelog, read_store
 from tests.cli.commands import ROOT, run
 from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
@@ -128,7 +128,12 @@ def test_kills_behind_a_pooler(
 
 
 class Counter(BaseCallback):
-    changes = 0
+    def __init__(self) -> None:
+        self.changes = 0
+        self.lost: list[Exception] = []
+
+    def disconnected(self, error: Exception) -> None:
+        self.lost.append(error)
 
     def record_change(self, dn: str, old_attrs: Any, new_attrs: Any) -> None:
         self.changes += 1
@@ -159,15 +164,47 @@ def test_a_stop_while_the_database_hangs(server: Slapd, database: str) -> None:
     assert callback.changes == 1
 
 
+def lose(server: Slapd, postgresql: PostgreSQL, client: Syncrepl) -> None:
+    """Have the connection to the store end while nothing happens, and then change an entry."""
+    while not client.refreshed:
+        client.poll()
+    backend = client.store.connection.info.backend_pid
+    postgresql.execute("SELECT pg_terminate_backend(%s, 600000)", backend)
+    with server.connected() as connection:
+        connection.modify_s(person_dn(1), [(ldap.MOD_REPLACE, "description", [b"x"])])
+
+
 def test_a_connection_that_is_lost(server: Slapd, database: str, postgresql: PostgreSQL) -> None:
+    """It is made again, and the search goes on from what is committed."""
     callback = Counter()
-    with Syncrepl(database, callback, SyncreplMode.REFRESH_AND_PERSIST, search(server)) as client:
-        while not client.refreshed:
-            client.poll()
-        backend = client.store.connection.info.backend_pid
-        postgresql.execute("SELECT pg_terminate_backend(%s, 600000)", backend)
-        with server.connected() as connection:
-            connection.modify_s(person_dn(1), [(ldap.MOD_REPLACE, "description", [b"x"])])
+    mode, backoff = SyncreplMode.REFRESH_AND_PERSIST, Backoff(0.01)
+    with Syncrepl(database, callback, mode, search(server), reconnect=backoff) as client:
+        lose(server, postgresql, client)
+        while not callback.changes:
+            assert client.poll(HANGS_SECONDS)
+        assert [type(error) for error in callback.lost] == [StoreLost]
+        assert client.stats.term == 2
+        with read_store(database) as reader:
+            assert reader.origin.cookie == client.store.origin.cookie
+
+
+def test_another_takes_a_store_that_is_lost(
+    server: Slapd, database: str, postgresql: PostgreSQL
+) -> None:
+    mode, backoff = SyncreplMode.REFRESH_AND_PERSIST, Backoff(0.01)
+    with Syncrepl(database, Counter, mode, search(server), reconnect=backoff) as client:
+        lose(server, postgresql, client)
+        with closing(PostgreSQLStore(database)), pytest.raises(StoreLocked):
+            client.run()
+
+
+def test_a_connection_that_is_not_made_again(
+    server: Slapd, database: str, postgresql: PostgreSQL
+) -> None:
+    callback = Counter()
+    mode = SyncreplMode.REFRESH_AND_PERSIST
+    with Syncrepl(database, callback, mode, search(server), reconnect=False) as client:
+        lose(server, postgresql, client)
         with pytest.raises(StoreLost):
             client.run()
     callback.changes = 0

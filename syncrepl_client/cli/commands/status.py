@@ -2,6 +2,7 @@
 """``syncrepl-client status``: tells how far a store is behind its server."""
 
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, Optional
 
@@ -12,17 +13,18 @@ from ...changelog import SinkState
 from ...engine import lag
 from ...engine.lag import Lag, Mark
 from ...protocol.guard import Tally
-from ...store import DataPath, Origin, read_store
-from ...waiting.waker import Waker
+from ...store import DataPath, Holder, Origin, Standby, read_store
+from ...waiting.waker import Waker, wait_for
 from .. import options
 from ..exits import Exit
 from ..output import nagios, sinks
 from ..output.nagios import Thresholds
-from ..output.report import Report, write, write_json
+from ..output.report import Report, counted, write, write_json
 from ..output.sinks import Limits
 from ..target import Target
 
 PATIENCE = 3.0
+_LOOK_SECONDS = 0.2
 
 
 class Stored(NamedTuple):
@@ -34,6 +36,8 @@ class Stored(NamedTuple):
     changed: float
     in_use: bool
     sinks: "list[SinkState]"
+    holder: Optional[Holder] = None
+    standbys: Sequence[Standby] = ()
 
 
 def look(data_path: DataPath) -> Stored:
@@ -44,7 +48,22 @@ def look(data_path: DataPath) -> Stored:
     """
     with read_store(data_path) as reader:
         numbers = len(reader), reader.changed, reader.in_use
-        return Stored(reader.path, reader.origin, *numbers, reader.sinks)
+        clients = reader.holder, reader.standbys
+        return Stored(reader.path, reader.origin, *numbers, reader.sinks, *clients)
+
+
+def look_patiently(data_path: DataPath, patience: float) -> Stored:
+    """Return the state, when another client has taken a shared one over, if that is going on.
+
+    Raises:
+        StoreError: there is none, or it can't be read.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        stored = look(data_path)
+        if stored.in_use or not stored.standbys or time.monotonic() >= deadline:
+            return stored
+        wait_for(min(deadline, time.monotonic() + _LOOK_SECONDS))
 
 
 @click.command(cls=nagios.PluginCommand)
@@ -66,6 +85,15 @@ def look(data_path: DataPath) -> Stored:
 @click.option("--sink-parked", type=(click.IntRange(0), click.IntRange(0)), default=(0, 100),
               metavar="W C", show_default=True, help="With --nagios: the same for parked changes. "
               "Lost ones are CRITICAL.")  # fmt: skip
+@click.option(
+    "--standbys",
+    "least",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    show_default=True,
+    help="With --nagios: WARNING if fewer than N programs stand by.",
+)
 @click.option("--idle-ok", is_flag=True, help="With --nagios: it is right that no program uses "
               "the state now.")  # fmt: skip
 @options.search(data_required=True, data_help=options.LOOK)
@@ -78,6 +106,7 @@ def command(
     critical: float,
     sink_lag: "tuple[float, float]",
     sink_parked: "tuple[int, int]",
+    least: int,
     idle_ok: bool,
 ) -> int:
     """Show how far a state is behind its server, and its sinks behind the state.
@@ -94,10 +123,10 @@ def command(
     if followed is not None:
         target.url.check_same_search(url.parse(followed))
     found = _ask(target, patience)
-    stored = look(target.data_path or "")
+    stored = look_patiently(target.data_path or "", patience)
     if nagios:
         limits = Limits(Thresholds(*sink_lag), Thresholds(*sink_parked))
-        return _as_plugin(found, stored, Thresholds(warning, critical), limits, idle_ok)
+        return _as_plugin(found, stored, Thresholds(warning, critical), limits, least, idle_ok)
     if form == "json":
         write_json(_members(found, stored))
     else:
@@ -131,7 +160,12 @@ def _ask(target: Target, patience: float) -> Lag:
 
 
 def _as_plugin(
-    found: Lag, stored: Stored, thresholds: Thresholds, limits: Limits, idle_ok: bool
+    found: Lag,
+    stored: Stored,
+    thresholds: Thresholds,
+    limits: Limits,
+    least: int,
+    idle_ok: bool,
 ) -> int:
     """Write the line for Nagios; return its exit code."""
     state, text = nagios.judge(found, thresholds)
@@ -140,16 +174,29 @@ def _as_plugin(
     refused = _refused(stored)
     if refused is not None:
         state, text = nagios.State.CRITICAL, f"{refused}; {text}"
+    if len(stored.standbys) < least:
+        few = f"{counted(len(stored.standbys), 'standby', 'standbys')}, not {least}"
+        state, text = nagios.worse(state, nagios.State.WARNING), f"{few}; {text}"
     if not (stored.in_use or idle_ok):
-        state, text = nagios.State.CRITICAL, f"nobody follows: no program uses the state; {text}"
+        state, text = nagios.State.CRITICAL, f"{_nobody(stored)}; {text}"
     numbers: list[nagios.Number] = [("entries", float(stored.entries), "", None)]
     if found.seconds is not None and found.changes is None:
         numbers.insert(0, ("lag", found.seconds, "s", thresholds))
     if found.changes is not None:
         numbers.insert(0, ("changes", float(found.changes), "", thresholds))
+    if stored.holder is not None:
+        numbers.append(("standbys", float(len(stored.standbys)), "", None))
     numbers.extend(sinks.numbers(stored.sinks, limits))
     write(nagios.line(state, text, numbers) + "\n")
     return state
+
+
+def _nobody(stored: Stored) -> str:
+    if stored.holder is None:
+        return "nobody follows: no program uses the state"
+    last = f"{stored.holder.host}/{stored.holder.pid}"
+    waiting = counted(len(stored.standbys), "standby", "standbys")
+    return f"nobody is active: the last one was {last}; {waiting}"
 
 
 # --- text
@@ -164,6 +211,10 @@ def _write(found: Lag, stored: Stored) -> None:
     report.row("last written", f"{_when(stored.changed)}, by the time of the file")
     report.row("reconciled", _reconciled(origin))
     report.row("in use", "yes" if stored.in_use else "no")
+    if stored.holder is not None:
+        report.row("active", _active(stored.holder, stored.in_use))
+    for standby in stored.standbys:
+        report.row("standby", f"{standby.name}, since {_when(standby.since)}")
     report.row("server", f"{found.server}, {found.kind}")
     for sink in stored.sinks:
         report.row(f"sink {sink.name}", sinks.words(sink), style=sinks.style(sink))
@@ -181,6 +232,12 @@ def _write(found: Lag, stored: Stored) -> None:
     report.line("")
     style = "green" if _is_well(found, stored) else "bold yellow"
     report.row("result", nagios.words(found), style=style)
+
+
+def _active(holder: Holder, in_use: bool) -> str:
+    term = f"term {holder.term}, timeline {holder.timeline}"
+    said = f"{holder.host}/{holder.pid}, since {_when(holder.since)}, {term}"
+    return said if in_use else f"nobody; the last one was {said}"
 
 
 def _when(seconds: float) -> str:
@@ -220,6 +277,9 @@ def _members(found: Lag, stored: Stored) -> "dict[str, Any]":
         "written": _iso(stored.changed),
         "reconciled": _iso(origin.reconciled),
         "in_use": stored.in_use,
+        "active": _client(stored.holder) if stored.in_use else None,
+        "last_active": _client(stored.holder),
+        "standbys": [{"name": each.name, "since": _iso(each.since)} for each in stored.standbys],
         "server": found.server,
         "kind": found.kind,
         "in_step": found.in_step,
@@ -241,6 +301,10 @@ def _members(found: Lag, stored: Stored) -> "dict[str, Any]":
             for mark in found.marks
         ],
     }
+
+
+def _client(holder: Optional[Holder]) -> "Optional[dict[str, Any]]":
+    return None if holder is None else {**holder._asdict(), "since": _iso(holder.since)}
 
 
 def _iso(seconds: Optional[float]) -> Optional[str]:

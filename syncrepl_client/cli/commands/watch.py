@@ -21,6 +21,7 @@ from ... import (
     SyncreplMode,
 )
 from ...callbacks import BaseCallback
+from ...engine.arguments import choose_lease
 from ...engine.retry import retriable
 from ...engine.stats import CONNECTING
 from ...entries.differences import OPERATIONAL
@@ -161,6 +162,17 @@ Examples:
     default=None,
     help="Go on trying where the first connection fails  [default: as a service of systemd]",
 )
+@click.option(
+    "--standby",
+    is_flag=True,
+    help="Share a PostgreSQL database in --data with other programs: one follows, the others wait.",
+)
+@click.option(
+    "--lease",
+    callback=parameters.read_by(parameters.duration),
+    metavar="TIME",
+    help="The same; that one may be silent for so long before another takes over  [default: 10]",
+)
 @click.option("--no-reconnect", is_flag=True, help="End where the connection is lost.")
 @click.option(
     "--trust-persist",
@@ -185,6 +197,8 @@ def command(
     retry: Optional[bool],
     log: Optional[float],
     trust_persist: bool,
+    standby: bool,
+    lease: Optional[float],
     **manner: Any,
 ) -> int:
     """Show each change of a directory as it happens, like tail -f.
@@ -196,6 +210,8 @@ def command(
     _check(target, how, change_search)
     if log is not None and target.data_path is None:
         raise click.UsageError("--log is for --data: without it nothing is kept.")
+    if (standby or lease is not None) and how.format == "ldif":
+        raise click.UsageError("--format ldif needs all changes: a standby has only a part.")
     arguments: dict[str, Any] = {
         **target.arguments,
         "mode": SyncreplMode.REFRESH_ONLY if how.once else SyncreplMode.REFRESH_AND_PERSIST,
@@ -207,6 +223,7 @@ def command(
         "trust_persist": trust_persist,
         "initial": "silent" if how.new else "tell",
         "changelog": None if log is None else Changelog(log),
+        "lease": choose_lease(standby, lease),
     }
     if how.execute is not None:
         always = ONCE_RETRIES if how.once else sys.maxsize
@@ -275,7 +292,7 @@ def _connected(
     """
     backoff, attempts = Backoff(), 0
     while True:
-        store = open_store(arguments["store"], arguments["data_path"])
+        store = open_store(arguments["store"], arguments["data_path"], lease=arguments["lease"])
         try:
             seen = CountingSeenUUIDs(store) if counts else None
             return Syncrepl(callback=fan_out, **{**arguments, "store": store}), seen

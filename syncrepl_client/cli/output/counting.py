@@ -43,6 +43,9 @@ class CountingSeenUUIDs(SeenUUIDs):
     def is_placed(self, uuid: bytes) -> bool:
         return self._seen.is_placed(uuid)
 
+    def is_deleted(self, uuid: bytes) -> bool:
+        return self._seen.is_deleted(uuid)
+
     def any_unknown(self) -> bool:
         return self._seen.any_unknown()
 

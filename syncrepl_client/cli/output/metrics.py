@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from ...changelog import SinkState
 from ...engine.stats import Stats
 
-STAGES = ("connecting", "disconnected", "refresh", "persist", "over")
+STAGES = ("connecting", "standby", "disconnected", "refresh", "persist", "over")
 
 _Family = Union[CounterMetricFamily, GaugeMetricFamily]
 Value = tuple[Sequence[str], Optional[float]]
@@ -84,6 +84,8 @@ class StatsCollector(Collector):
              "When the server last said something, in Unix time."),
             ("lag_seconds", "lag",
              "From when the last change was made at the server to its commit here."),
+            ("active", "active", "1 if it has the store; 0 if another client has."),
+            ("term", "term", "How often the store was taken, by one client or another."),
         ):  # fmt: skip
             values = [(_names(each), getattr(each.stats, attribute)) for each in figures]
             gauge = GaugeMetricFamily(f"syncrepl_{name}", text, labels=common)

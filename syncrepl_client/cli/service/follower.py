@@ -69,6 +69,23 @@ class Follower:
         return alive is None or time.monotonic() - alive <= seconds
 
     @property
+    def is_shared(self) -> bool:
+        """Whether its store is shared with streams of other services."""
+        return self.settings.arguments["lease"] is not None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its sinks are this service's, as no other has its store."""
+        client = self._client
+        return not self.is_shared or (client is not None and client.active)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it was in step, stands by, or has failed."""
+        waits = self._client is not None and not self.is_active
+        return self.refreshed or self.error is not None or waits
+
+    @property
     def stats(self) -> Stats:
         """The statistics of its client; may be read from any thread."""
         client = self._client
@@ -131,5 +148,7 @@ class Follower:
                     self._alive = time.monotonic()
                     if client.refreshed:
                         self.refreshed, self.error = True, None
+                    elif not client.active:
+                        self.error = None
         finally:
             self._client = self._alive = None

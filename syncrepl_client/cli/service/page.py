@@ -22,10 +22,12 @@ _SIGNS = {"+": "plus", "-": "minus", "~": "tilde"}
 _STAGES = {
     "persist": ("in step", "good"),
     "refresh": ("refreshing", "warn"),
+    "standby": ("stands by", "good"),
     "connecting": ("connecting", "warn"),
     "disconnected": ("disconnected", "bad"),
     "failed": ("failed", "bad"),
 }
+_STEADY = ("persist", "standby")
 
 
 def text(words: object) -> str:
@@ -40,7 +42,7 @@ def name(dn: str) -> str:
 
 def render(views: Sequence[View], now: datetime) -> str:
     """Return the page: first the streams that somebody should look at."""
-    ordered = sorted(views, key=lambda view: view.stats.stage == "persist")
+    ordered = sorted(views, key=lambda view: view.stats.stage in _STEADY)
     body = "".join(part for view in ordered for part in _stream(view))
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
@@ -56,7 +58,7 @@ def render(views: Sequence[View], now: datetime) -> str:
 
 
 def _summary(views: Sequence[View]) -> str:
-    steady = sum(view.stats.stage == "persist" for view in views)
+    steady = sum(view.stats.stage in _STEADY for view in views)
     sinks = [sink for view in views for sink in view.shown.sinks]
     parked = sum(sink.parked for sink in sinks)
     pills = [_pill(f"{steady} of {counted(len(views), 'stream')} in step",
@@ -104,6 +106,8 @@ def _facts(view: View) -> Iterator[tuple[str, str]]:
     yield "last message", _ago(stats.last_message)
     yield "changes", f"{sum(stats.changes.values()):,}"
     yield "reconnects", f"{stats.reconnects:,}"
+    if stats.term is not None:
+        yield "term", f"{stats.term:,}"
     yield "failures of the callback", f"{stats.callback_errors:,}"
 
 

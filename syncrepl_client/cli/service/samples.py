@@ -44,7 +44,7 @@ class Samples:
         """Add a sample, and forget those that are more than an hour old."""
         changed = stats.commits != self._commits
         self._commits = stats.commits
-        away = stats.stage not in ("refresh", "persist")
+        away = stats.stage not in ("refresh", "persist", "standby")
         self._samples.append(Sample(now, stats.lag if changed else None, away))
         while self._samples[0].time < now - SECONDS:
             self._samples.popleft()

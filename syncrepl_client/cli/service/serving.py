@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # they need the extra for metrics
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("connecting", "disconnected", "refresh", "persist", "over", "failed")
+STAGES = ("connecting", "standby", "disconnected", "refresh", "persist", "over", "failed")
 
 
 def serve(path: str, settings: Settings, notifier: Notifier) -> int:

@@ -43,13 +43,16 @@ class SinkSettings:
     make: Callable[[], Sink] = field(compare=False, repr=False)
     relay: Mapping[str, Any] = field(compare=False, repr=False)
 
-    def make_relay(self) -> Relay:
+    def make_relay(self, lease: Optional[float] = None) -> Relay:
         """Return a relay, which is not opened.
+
+        Args:
+            lease: of the relay on its sink.
 
         Raises:
             ConfigurationError: an argument is not valid.
         """
-        return Relay(self.data_path, self.make(), name=self.name, **self.relay)
+        return Relay(self.data_path, self.make(), name=self.name, lease=lease, **self.relay)
 
 
 def read_sink(name: str, table: Table, data_path: DataPath) -> Optional[SinkSettings]:

@@ -10,6 +10,7 @@ import ldap
 from ... import url
 from ...changelog import Changelog, Keep
 from ...changelog.policy import SECRETS
+from ...engine.arguments import choose_lease
 from ...engine.baseclient import HEARTBEAT_SECONDS
 from ...engine.callbackretry import RetryCallback
 from ...engine.patience import LAG_PATIENCE
@@ -50,6 +51,7 @@ def arguments_of(table: Table) -> dict[str, Any]:
         "initial": table.get("initial", values.one_of("tell", "silent"), "tell"),
         "trust_persist": table.get("trust_persist", values.flag, False),
         "changelog": _changelog(table),
+        "lease": _lease(table, path),
         "on_callback_error": RetryCallback(
             retries=table.get("callback_retries", values.whole(0), sys.maxsize)
         ),
@@ -127,6 +129,16 @@ def _secret_variable(value: Any) -> PasswordVariable:
 
 
 # --- the store
+
+
+def _lease(table: Table, path: DataPath) -> Optional[float]:
+    """Return the lease of a stream that shares its store; None: it does not; note mistakes."""
+    standby = table.get("standby", values.flag, False)
+    lease = table.get("lease", lambda value: choose_lease(False, values.seconds(value)), None)
+    if (standby or lease is not None) and path and database_of(path) is None:
+        key = "standby" if standby else "lease"
+        table.mistake((key,), "only a PostgreSQL database in data can be shared")
+    return choose_lease(standby, lease)
 
 
 def _place(table: Table) -> DataPath:

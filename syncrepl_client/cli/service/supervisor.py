@@ -143,13 +143,15 @@ class Service:
                 self.streams[name].start()
         for key, sink in wanted_sinks.items():
             if key not in self.sinks:
-                self.sinks[key] = Sending(sink)
+                self.sinks[key] = Sending(sink, self.streams[sink.stream])
                 self.sinks[key].start()
 
     # --- running
 
     def _tick(self) -> None:
         now = time.monotonic()
+        for sink in self.sinks.values():
+            sink.follow_stream()
         if now >= self._next_sample:
             self._next_sample = now + SAMPLE_SECONDS
             for name, stream in self.streams.items():
@@ -160,7 +162,7 @@ class Service:
             steady = sum(each.refreshed and each.error is None for each in streams)
             self._notifier.report(
                 f"{steady} of {len(streams)} streams in step",
-                ready=all(each.refreshed or each.error is not None for each in streams),
+                ready=all(each.is_settled for each in streams),
             )
 
     # --- stopping

@@ -8,7 +8,8 @@ whatever a callback sets on the connection.
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, Callable, NoReturn, Optional, TypeVar
 
 import psycopg
@@ -23,7 +24,8 @@ from ...waiting.coroutines import Ask, BlockingCall
 from ...waiting.waker import wait_for
 from ..base import never, nobody
 from ..location import PostgreSQL
-from .session import Session, connect
+from . import leases
+from .session import Lapse, Session, connect
 
 T = TypeVar("T")
 
@@ -99,20 +101,52 @@ class Database:
         status = TransactionStatus.INERROR
         return self._session is not None and self._session.info.transaction_status is status
 
-    def open(self) -> None:
-        """Connect.
+    def open(self, lease: Optional[float] = None, *, writes: bool = False) -> None:
+        """Connect, in place of a connection that was lost.
+
+        Args:
+            lease: after how many seconds of silence the server ends the session; None: never.
+            writes: whether a server that is only read from will not do.
 
         Raises:
             ConfigurationError, StoreError: see :func:`.session.connect`.
         """
-        ask = self.asker()
-        session: Session = (
-            connect(self.place) if ask is None else ask(BlockingCall(connect, self.place))
-        )
+        asked = partial(connect, self.place, lease, writes=writes)
+        ask, self._session = self.asker(), None
+        session: Session = asked() if ask is None else ask(BlockingCall(asked))
         session.stopping = lambda: self.stopping()
         session.asker = lambda: self.asker()
+        session.patience, session.at_work = lease, partial(self._at_work, *session.identity)
         self._session = session
         forking.register(self)
+        if lease is not None:
+            self.limit(lease)
+
+    def limit(self, lease: Optional[float]) -> None:
+        """Have the server end the session after so many seconds of silence; None: never."""
+        limit = leases.milliseconds(lease)
+        self.execute(leases.LIMIT, (limit, limit))
+
+    def _at_work(self, pid: int, started: str) -> bool:
+        """Return whether a session executes a statement, and does not wait for its client."""
+        with closing(Database(self.place)) as other:
+            other.open(leases.LEAST)
+            row = other.row(leases.AT_WORK, (pid, started))
+            return bool(row and row[0])
+
+    def end_session(self, pid: int, started: str) -> bool:
+        """End a session of the same user; return whether there was one."""
+        return bool(self.execute(leases.END, (pid, started)).rowcount)
+
+    @property
+    def used(self) -> float:
+        """When the connection was last used, by ``time.monotonic()``."""
+        return 0.0 if self._session is None else self._session.used
+
+    @property
+    def lapse(self) -> Optional[Lapse]:
+        """What preceded the loss of the connection; None if it is not lost."""
+        return None if self._session is None else self._session.lapse
 
     def pause(self, seconds: float) -> None:
         """Wait for some time."""

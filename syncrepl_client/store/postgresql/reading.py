@@ -12,12 +12,13 @@ from ...exceptions import StoreError, StorePathError
 from ...protocol.view import Record
 from ..base import Origin, log_of, unpack_names
 from ..location import PostgreSQL
-from ..reading import StoreReader
-from . import schema
+from ..reading import Standby, StoreReader
+from . import leases, schema
 from .database import Database
 from .entries import PostgreSQLEntries
+from .locks import lockers
 from .log import PostgreSQLLog
-from .store import is_locked
+from .tenancy import CLIENTS, STORE
 
 
 class CommittedEntries:
@@ -60,8 +61,10 @@ class PostgreSQLReader(CommittedEntries, StoreReader):
     Attributes:
         path: where the store is, without a password.
         changed: when the store was last written, in seconds of Unix time.
-        in_use: whether a client has it open.
+        in_use: whether a client has it now.
         origin: where the entries come from.
+        holder: the client that has it, or had it last.
+        standbys: the clients that wait for it.
     """
 
     def __init__(self, place: PostgreSQL) -> None:
@@ -79,8 +82,15 @@ class PostgreSQLReader(CommittedEntries, StoreReader):
             self._database.open()
             self._database.begin("REPEATABLE READ READ ONLY")
             require_store(self._database)
-            self.in_use = is_locked(self._database, "store")
+            active = {each.pid for each in lockers(self._database, STORE)}
+            self.in_use = bool(active)
+            self.standbys = [
+                Standby(leases.client_name(each.name), each.since)
+                for each in lockers(self._database, CLIENTS)
+                if each.pid not in active
+            ]
             self.origin: Origin = schema.read_origin(self._database)
+            self.holder = schema.read_holder(self._database)
             sql = f"SELECT changed, namesakes FROM {self._database.qualifier}syncrepl_origin"
             self.changed, namesakes = self._database.row(sql) or (0.0, None)
             self._namesakes = unpack_names(namesakes)

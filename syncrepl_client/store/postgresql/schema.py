@@ -6,10 +6,10 @@ left a view, or a trigger, with the names of the store.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from ...exceptions import StoreInvalid
-from ..base import FORMAT_VERSION, Origin, check_version
+from ..base import FORMAT_VERSION, Holder, Origin, check_version
 from .database import Database, bytes_of, text_of
 
 HEAD = 1024
@@ -32,6 +32,10 @@ _ORIGIN = {
     "known": "bytea",
     "tally": "bytea",
     "namesakes": "bytea",
+    "host": "text",
+    "pid": "integer",
+    "since": "double precision",
+    "timeline": "integer",
 }
 _COLUMNS = {5: {"syncrepl_entry": _ENTRY, "syncrepl_origin": _ORIGIN}}
 _BYTES = {name for name, kind in _ORIGIN.items() if kind == "bytea"} - {"cookie"}
@@ -60,7 +64,11 @@ CREATE TABLE {{at}}syncrepl_origin (
     reconciled double precision,
     known bytea,
     tally bytea,
-    namesakes bytea
+    namesakes bytea,
+    host text,
+    pid integer,
+    since double precision,
+    timeline integer
 );
 INSERT INTO {{at}}syncrepl_origin (format) VALUES ({FORMAT_VERSION})
 """
@@ -197,6 +205,13 @@ def read_origin(database: Database) -> Origin:
         raise StoreInvalid(f"the data store at {database.place} is damaged: its origin is missing")
     cells = zip(Origin._fields, row)
     return Origin(*(text_of(cell) if name in _BYTES else cell for name, cell in cells))
+
+
+def read_holder(database: Database) -> Optional[Holder]:
+    """Return the client that has the store, or had it last; None if none ever did."""
+    columns = ", ".join(Holder._fields)
+    row = database.row(f"SELECT {columns} FROM {database.qualifier}syncrepl_origin")
+    return None if row is None or row[0] is None else Holder(*row)
 
 
 def origin_cells(origin: Origin) -> "list[Any]":

@@ -65,9 +65,14 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
             self._placed.clear()
 
     def is_placed(self, uuid: bytes) -> bool:
-        if uuid in self._placed:
-            return True
-        return self._marks is not None and self._marks.get(uuid) == _PLACED
+        return uuid in self._placed or self._last(uuid) == _PLACED
+
+    def is_deleted(self, uuid: bytes) -> bool:
+        return uuid not in self._placed and self._last(uuid) == _GONE
+
+    def _last(self, uuid: bytes) -> Optional[int]:
+        """Return the last mark, except for the buffered ones."""
+        return None if self._marks is None else self._marks.get(uuid)
 
     def any_unknown(self) -> bool:
         self.flush()

@@ -6,15 +6,15 @@ It uses a connection of its own, and writes only to the tables of sinks.
 
 from contextlib import suppress
 from functools import partial
-from typing import Callable
+from typing import Callable, Optional
 
 from ...exceptions import StoreLost, UsageError
 from ..location import PostgreSQL
 from ..reading import SharedLog
 from .database import Database
+from .locks import lock, unlock
 from .log import PostgreSQLLog
 from .reading import CommittedEntries, require_store
-from .store import lock, unlock
 
 
 class PostgreSQLSharedLog(SharedLog):
@@ -23,7 +23,7 @@ class PostgreSQLSharedLog(SharedLog):
     It shows committed changes.  One thread at a time may use it.
     """
 
-    def __init__(self, place: PostgreSQL, patience: float) -> None:
+    def __init__(self, place: PostgreSQL, patience: float, lease: Optional[float] = None) -> None:
         """Open the log of the store at *place*.
 
         Raises:
@@ -36,7 +36,7 @@ class PostgreSQLSharedLog(SharedLog):
         tables = PostgreSQLLog(self._database)
         super().__init__(tables, CommittedEntries(self._database))
         try:
-            self._database.open()
+            self._database.open(lease)
             patience_ms = max(1, round(1000 * patience))
             self._database.execute(f"SET lock_timeout = {patience_ms}")
             require_store(self._database)

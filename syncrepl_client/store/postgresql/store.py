@@ -5,18 +5,17 @@ The connection holds an advisory lock, and everything is committed on it: entrie
 the rows of callbacks.
 """
 
-import hashlib
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Optional, Union
 
 from ...entries import dn
-from ...exceptions import StoreError, StoreLocked, StoreLost
+from ...exceptions import StoreError, StoreLost
 from ...protocol.view import Record
-from ..base import FORMAT_VERSION, Origin, pack_names, unpack_names
+from ..base import FORMAT_VERSION, Holder, Origin, pack_names, unpack_names
 from ..cache import EntryCache
 from ..cached import CachedStore
+from ..fresh import FreshSeenUUIDs
 from ..location import PostgreSQL
 from . import schema
 from .database import ABORTED, Database
@@ -24,11 +23,7 @@ from .entries import PostgreSQLEntries
 from .log import PostgreSQLLog
 from .seen import PostgreSQLSeenUUIDs
 from .session import Session
-
-_NOW = "extract(epoch FROM clock_timestamp())"
-_PATIENCE = 1.0
-"""How many seconds a client that was killed may need to leave the server."""
-_RETRY = 0.05
+from .tenancy import NOW, Tenancy
 
 
 class PostgreSQLStore(CachedStore):
@@ -36,11 +31,13 @@ class PostgreSQLStore(CachedStore):
 
     waits = True
 
-    def __init__(self, place: Union[PostgreSQL, str]) -> None:
+    def __init__(self, place: Union[PostgreSQL, str], *, lease: Optional[float] = None) -> None:
         """Connect if there is a store at *place*; otherwise check that there is nothing else.
 
         Args:
             place: the database and the schema, or a URL.
+            lease: share it with other clients: one has it, and after so many seconds of silence
+                another one may take it over.  None: one client at a time may open it.
 
         Raises:
             ConfigurationError: libpq can't read the URL.
@@ -54,31 +51,20 @@ class PostgreSQLStore(CachedStore):
         self._entries = PostgreSQLEntries(self._database, lambda: self.in_callback)
         self._cache = EntryCache(self._entries)
         self._cache.few, self._cache.many, self._cache.misses = 1, 2048, 3
-        self._seen = self.seen = PostgreSQLSeenUUIDs(self._entries, self._cache)
+        self._seen = PostgreSQLSeenUUIDs(self._entries, self._cache)
+        self.seen = FreshSeenUUIDs(self._seen, self.get, self._is_empty)
         self._log = PostgreSQLLog(self._database, lambda: self.in_callback)
-        self._term = 0
-        self._locked = False
-        self._open(create=False)
+        self._tenancy = Tenancy(self._database, lease)
+        self._there = False
+        self.take()
 
     @property
     def place(self) -> PostgreSQL:
         """The database and the schema."""
         return self._database.place
 
-    def _open(self, *, create: bool) -> None:
-        try:
-            self._database.open()
-            if create or schema.store_exists(self._database, schema.look(self._database)):
-                lock(self._database, "store", _PATIENCE)
-                self._locked = True
-                self._prepare()
-            else:
-                self._database.close()
-        except BaseException:
-            self.close()
-            raise
-
     def _prepare(self) -> None:
+        """Make the store if it does not exist, migrate it, and become its holder."""
         found = schema.look(self._database)
         if not schema.store_exists(self._database, found):
             with self._database.transaction():
@@ -87,11 +73,10 @@ class PostgreSQLStore(CachedStore):
         version = schema.check_database(self._database, found)
         if version < FORMAT_VERSION:
             schema.migrate(self._database, version)
-        self._term = self._database.number(
-            f"UPDATE {self._origin} SET term = term + 1 RETURNING term"
-        )
+        self._tenancy.begin()
         self._read_namesakes()
         self._cache.note_if_empty()
+        self._there = True
 
     @property
     def connection(self) -> Session:
@@ -104,21 +89,86 @@ class PostgreSQLStore(CachedStore):
 
     @property
     def exists(self) -> bool:
-        return self._database.is_open
+        return self._there and self._database.is_open
 
     def create(self) -> None:
-        if not self.exists:
-            self._open(create=True)
+        if self.exists:
+            return
+        try:
+            self._tenancy.require()
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        self._forget()
+        self.release()
         self._seen.close()
-        if self._locked and self._database.is_usable:
-            with suppress(StoreError):  # the server unlocks it anyway, a moment later
-                self._database.rollback()
-                unlock(self._database, "store")
-        self._locked = False
-        self._database.close()
+        self.drop()
+
+    # --- whose it is
+
+    @property
+    def lease(self) -> Optional[float]:
+        return self._tenancy.lease
+
+    @property
+    def held(self) -> bool:
+        return self._tenancy.held or (self.lease is None and not self.exists)
+
+    @property
+    def holder(self) -> Optional[Holder]:
+        return self._tenancy.holder
+
+    @property
+    def next_keep(self) -> Optional[float]:
+        return self._tenancy.next_keep
+
+    @property
+    def lost(self) -> bool:
+        return self._database.is_lost
+
+    @property
+    def overdue(self) -> Optional[float]:
+        return self._tenancy.overdue
+
+    def share(self, lease: float) -> None:
+        if lease != self.lease:
+            self.release()
+            self.drop()
+            self._tenancy = Tenancy(self._database, lease)
+            self.take()
+
+    def take(self) -> bool:
+        try:
+            return self._take()
+        except BaseException:
+            self.drop()
+            raise
+
+    def _take(self) -> bool:
+        self._tenancy.connect()
+        self._there = schema.store_exists(self._database, schema.look(self._database))
+        if self.lease is None and not self._there:
+            self.drop()
+            return True
+        if not self._tenancy.held:
+            if not self._tenancy.take():
+                return False
+            if schema.store_exists(self._database, schema.look(self._database)):
+                self._prepare()
+        return True
+
+    def keep(self) -> None:
+        self._tenancy.keep()
+
+    def release(self) -> None:
+        self._forget()
+        self._tenancy.release()
+
+    def drop(self) -> None:
+        self._forget()
+        self._tenancy.drop()
 
     # --- reading
 
@@ -184,17 +234,18 @@ class PostgreSQLStore(CachedStore):
         self._log.flush()
         names = ("changed", *(Origin._fields if origin is not None else ()))
         cells = schema.origin_cells(origin) if origin is not None else []
-        values = ", ".join((_NOW, *"?" * len(cells)))
+        values = ", ".join((NOW, *"?" * len(cells)))
         sql = f"UPDATE {self._origin} SET ({', '.join(names)}) = ROW({values}) WHERE term = ?"
-        if self._database.execute(sql, (*cells, self._term)).rowcount != 1:
+        if self._database.execute(sql, (*cells, self._tenancy.term)).rowcount != 1:
             raise StoreLost(f"another client has taken over the data store at {self.place}")
         self._database.commit()
 
     def rollback(self) -> None:
         self._forget()
-        if self.exists and not self._database.is_lost:
-            self._database.rollback()
-            self._read_namesakes()
+        if self.exists and self._database.is_usable:
+            with suppress(StoreLost):  # which has rolled it back
+                self._database.rollback()
+                self._read_namesakes()
 
     def _forget(self) -> None:
         """Discard what is not written yet."""
@@ -243,49 +294,3 @@ class PostgreSQLStore(CachedStore):
     def _read_namesakes(self) -> None:
         row = self._database.row(f"SELECT namesakes FROM {self._origin}")
         self.namesakes = unpack_names(row[0] if row else None)
-
-
-# --- locks
-
-
-def lock(database: Database, what: str, patience: float = 0.0) -> None:
-    """Lock something of the store until the connection of *database* ends.
-
-    Args:
-        database: an open connection.
-        what: the name of the lock.
-        patience: how many seconds to try.
-
-    Raises:
-        StoreLocked: another connection has locked it.
-    """
-    deadline = time.monotonic() + patience
-    # To wait in the server would keep it from removing old versions of rows.
-    sql, key = "SELECT pg_try_advisory_lock(?)::integer", _key(database, what)
-    while not (locked := database.number(sql, (key,))) and time.monotonic() < deadline:
-        database.pause(_RETRY)
-    if not locked:
-        raise StoreLocked(
-            f"the data store at {database.place} is in use by another client: stop that one, or "
-            "use another schema"
-        )
-
-
-def unlock(database: Database, what: str) -> None:
-    """Undo :func:`lock`."""
-    database.execute("SELECT pg_advisory_unlock(?)", (_key(database, what),))
-
-
-def is_locked(database: Database, what: str) -> bool:
-    """Return whether something of the store is locked."""
-    sql = (
-        "SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
-        " AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = "
-        "current_database()) AND (classid::bigint << 32) | objid::bigint = ?"
-    )
-    return database.row(sql, (_key(database, what),)) is not None
-
-
-def _key(database: Database, what: str) -> int:
-    name = f"syncrepl_client {database.place.schema} {what}"
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)

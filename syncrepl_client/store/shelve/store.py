@@ -131,7 +131,7 @@ class ShelfStore(MappingStore):
 
     def close(self) -> None:
         self.rollback()
-        self.seen.clear()
+        self._seen.clear()
         self._close_files()
 
     def _close_files(self) -> None:

@@ -6,6 +6,7 @@ store doesn't have are stored themselves.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Optional
 
 from ...entries import dn
 from ...protocol.view import Record, SeenUUIDs
@@ -122,10 +123,14 @@ class SQLiteSeenUUIDs(SeenUUIDs):
             self._database.execute(_SETTLE)
 
     def is_placed(self, uuid: bytes) -> bool:
-        if uuid in self._placed:
-            return True
-        found = self._database.row(_MARK, (uuid,)) or self._database.row(_UNSTORED_MARK, (uuid,))
-        return found == (_PLACED,)
+        return uuid in self._placed or self._last(uuid) == (_PLACED,)
+
+    def is_deleted(self, uuid: bytes) -> bool:
+        return uuid not in self._placed and self._last(uuid) == (_GONE,)
+
+    def _last(self, uuid: bytes) -> Optional[tuple[int]]:
+        """Return the last mark, except for the buffered ones."""
+        return self._database.row(_MARK, (uuid,)) or self._database.row(_UNSTORED_MARK, (uuid,))
 
     def any_unknown(self) -> bool:
         self.flush()

@@ -17,6 +17,7 @@ from ...protocol.view import Record
 from ..base import FORMAT_VERSION, Origin, check_path, pack_names
 from ..cache import EntryCache
 from ..cached import CachedStore
+from ..fresh import FreshSeenUUIDs
 from ..locking import FileLock, check_owner, require_files
 from .database import Database
 from .entries import SQLiteEntries
@@ -57,7 +58,8 @@ class SQLiteStore(CachedStore):
         self._database = Database(path)
         self._entries = SQLiteEntries(self._database)
         self._cache = EntryCache(self._entries)
-        self._seen = self.seen = SQLiteSeenUUIDs(self._database, self._cache)
+        self._seen = SQLiteSeenUUIDs(self._database, self._cache)
+        self.seen = FreshSeenUUIDs(self._seen, self.get, self._is_empty)
         self._log = SQLiteLog(self._database, lambda: self.in_callback)
         check_path(path)
         if os.path.lexists(path):

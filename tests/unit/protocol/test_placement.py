@@ -10,8 +10,10 @@ knows whether it heeds case.  ``cn`` does not on any server: what happens if it 
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 
@@ -22,7 +24,7 @@ from syncrepl_client.protocol.dialect import OPENLDAP
 from syncrepl_client.protocol.extent import Extent
 from syncrepl_client.protocol.facts import RefreshDone, Request, StartOver
 from syncrepl_client.protocol.messages import Done, Entry, IdSet, Message, PhaseEnd, State, SyncDone
-from syncrepl_client.protocol.placement import Step
+from syncrepl_client.protocol.placement import Step, uuid_of
 from syncrepl_client.protocol.synchronization import Synchronization
 from syncrepl_client.store.memory import MemoryStore
 
@@ -307,3 +309,10 @@ def test_persist_converges(seed: int, attribute: str, names: list[str]) -> None:
             sync = client.search(None)
             assert client.feed(sync, reload(directory)) == "done"
             assert not client.told
+
+
+@pytest.mark.parametrize("octets", [bytes(16), b"\xff" * 16, bytes(range(16))])
+def test_a_uuid_is_one_like_any_other(octets: bytes) -> None:
+    one, other = uuid_of(octets), UUID(bytes=octets)
+    assert one == other == pickle.loads(pickle.dumps(one))  # noqa: S301
+    assert (hash(one), str(one), one.is_safe) == (hash(other), str(other), other.is_safe)
