@@ -203,7 +203,7 @@ class Database:
         self, sql: str, values: Sequence[Any], convert: Callable[[tuple[Any, ...]], T]
     ) -> list[T]:
         """Return all rows, each converted."""
-        return list(map(convert, self.execute(sql, values)))
+        return list(map(convert, self.execute(sql, values).fetchall()))
 
     def select(
         self, sql: str, values: Sequence[Any], convert: Callable[[tuple[Any, ...]], T]

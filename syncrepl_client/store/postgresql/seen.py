@@ -33,6 +33,7 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
         self._cache = cache
         self._placed: dict[bytes, None] = {}  # a set that keeps its order
         self._marks: Optional[ScratchMap] = None
+        self._none_unseen: Optional[int] = None  # as long as nothing else was written
 
     @property
     def _all(self) -> ScratchMap:
@@ -44,6 +45,7 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
         self._mark(uuids, _PRESENT)
 
     def mark_placed(self, uuid: bytes) -> None:
+        self._none_unseen = None
         self._placed[uuid] = None
         if len(self._placed) >= _MANY:
             self.flush()
@@ -56,6 +58,7 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
 
     def _mark(self, uuids: Iterable[bytes], mark: int) -> None:
         self.flush()
+        self._none_unseen = None
         self._all.add(uuids, mark, replace=mark != _PRESENT)
 
     def flush(self) -> None:
@@ -77,9 +80,16 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
     def any_unknown(self) -> bool:
         self.flush()
         self._cache.flush()
+        last = b""
         for present in self._marked(_PRESENT):
-            if len(self._entries.keys_of(present)) != len(present):
+            unknown = set(present)
+            # Reading a range is several times as fast as looking for each.
+            while unknown and (known := self._entries.uuids_after(last, _PORTION, present[-1])):
+                unknown.difference_update(known)
+                last = known[-1]
+            if unknown:
                 return True
+            last = present[-1]
         return False
 
     def to_delete(self, *, unseen: bool) -> Iterator[Record]:
@@ -102,11 +112,18 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
             yield from self._entries.keys_of(gone)
 
     def _unseen(self) -> Iterator[tuple[bytes, bytes]]:
-        last = b""
-        while portion := self._entries.keys_after(last, _PORTION):
-            first, last = portion[0][1], portion[-1][1]
+        writes, found, last = self._entries.writes, False, b""
+        if self._none_unseen == writes:
+            return
+        while portion := self._entries.uuids_after(last, _PORTION):
+            first, last = portion[0], portion[-1]
             kept = self._all.others(first, last, _GONE)
-            yield from (pair for pair in portion if pair[1] not in kept)
+            doomed = [uuid for uuid in portion if uuid not in kept]
+            if doomed:
+                found = True
+                yield from self._entries.keys_of(doomed)
+        if not found and self._entries.writes == writes:
+            self._none_unseen = writes
 
     def _marked(self, mark: int) -> Iterator[list[bytes]]:
         """Yield the UUIDs with that mark, in portions."""
@@ -125,9 +142,11 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
                 self.flush()
             except BaseException:
                 self._placed.clear()
+                self._none_unseen = None
                 raise
 
     def clear(self) -> None:
+        self._none_unseen = None
         self._placed.clear()
         if self._marks is not None:
             self._marks.clear()

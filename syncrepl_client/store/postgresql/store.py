@@ -63,9 +63,8 @@ class PostgreSQLStore(CachedStore):
         """The database and the schema."""
         return self._database.place
 
-    def _prepare(self) -> None:
+    def _prepare(self, found: schema.Found) -> None:
         """Make the store if it does not exist, migrate it, and become its holder."""
-        found = schema.look(self._database)
         if not schema.store_exists(self._database, found):
             with self._database.transaction():
                 schema.create(self._database)
@@ -96,7 +95,7 @@ class PostgreSQLStore(CachedStore):
             return
         try:
             self._tenancy.require()
-            self._prepare()
+            self._prepare(schema.look(self._database))
         except BaseException:
             self.close()
             raise
@@ -148,15 +147,18 @@ class PostgreSQLStore(CachedStore):
 
     def _take(self) -> bool:
         self._tenancy.connect()
-        self._there = schema.store_exists(self._database, schema.look(self._database))
+        found = schema.look(self._database)
+        self._there = schema.store_exists(self._database, found)
         if self.lease is None and not self._there:
             self.drop()
             return True
         if not self._tenancy.held:
             if not self._tenancy.take():
                 return False
-            if schema.store_exists(self._database, schema.look(self._database)):
-                self._prepare()
+            if not self._there:  # another client may have made it just now
+                found = schema.look(self._database)
+            if schema.store_exists(self._database, found):
+                self._prepare(found)
         return True
 
     def keep(self) -> None:
