@@ -31,7 +31,7 @@ NAME = "syncrepl_client"
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _IDENTITY = (
     "SELECT pg_backend_pid(), (SELECT extract(epoch FROM backend_start)::text "
-    "FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid())"
+    "FROM pg_catalog.pg_stat_get_activity(pg_backend_pid()))"
 )
 _STOP_SECONDS = 0.5
 """How long a stop waits for the server to answer a statement."""
