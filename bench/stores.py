@@ -31,6 +31,7 @@ class Contest:
     """Both stores, of one directory.
 
     Attributes:
+        changes: so many are made one at a time.
         seconds: what each scenario took, by store.
     """
 
@@ -38,6 +39,7 @@ class Contest:
     database: PostgreSQL
     directory: Path
     entries: int
+    changes: int
     seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     @property
@@ -86,9 +88,9 @@ class Contest:
     def _one_change(self, store: str) -> float:
         """From the answer to the commit, median."""
         word = f"mark {time.monotonic()}"
-        with self._follow(store, 0, persist.CHANGES) as follower:
+        with self._follow(store, 0, self.changes) as follower:
             time.sleep(persist.SETTLE_SECONDS)
-            answered = persist.one_at_a_time(self.server, self.entries, word)
+            answered = persist.one_at_a_time(self.server, self.entries, word, self.changes)
             marks = follower.said()["marks"]
         taken: float = median(marks[name][1] - done for name, done in answered.items())
         return taken
@@ -129,6 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.stores", description=__doc__)
     parser.add_argument("--entries", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--changes", type=int, default=persist.CHANGES, help="one at a time")
     parser.add_argument("--no-bursts", action="store_true", help="leave out the burst")
     parser.add_argument("--output", type=Path, help="write the figures to that file, as JSON")
     chosen = parser.parse_args()
@@ -137,7 +140,7 @@ def main() -> None:
         PostgreSQL(durable=True) as database,
         serve(chosen.entries, Path(name)) as server,
     ):
-        contest = Contest(server, database, Path(name), chosen.entries)
+        contest = Contest(server, database, Path(name), chosen.entries, chosen.changes)
         for number in range(chosen.rounds):
             print(f"round {number + 1}", flush=True)
             contest.round(number, bursts=not chosen.no_bursts)

@@ -56,11 +56,13 @@ def latency(place: Place) -> Outcome:
     return outcome
 
 
-def one_at_a_time(server: Slapd, entries: int, word: str = "mark") -> dict[str, float]:
+def one_at_a_time(
+    server: Slapd, entries: int, word: str = "mark", changes: int = CHANGES
+) -> dict[str, float]:
     """Make the changes, to descriptions that begin with *word*; return when each was answered."""
     answered = {}
     with server.connected() as connection:
-        for number in range(CHANGES):
+        for number in range(changes):
             mark = f"{word} {number}"
             dn = person_dn(number % (entries // 2))
             connection.modify_s(dn, [(ldap.MOD_REPLACE, "description", [mark.encode()])])

@@ -123,11 +123,11 @@ class PostgreSQLEntries(EntryTable):
         sql = f"SELECT {_COLUMNS} FROM {self._table} WHERE uuid > ? ORDER BY uuid LIMIT ?"
         return self._database.records(sql, (uuid, limit))
 
-    def uuids_after(self, uuid: bytes, limit: int, last: bytes = b"\xff" * 17) -> list[bytes]:
-        """Return up to *limit* UUIDs above *uuid*, up to *last*, in their order."""
+    def uuids_after(self, uuid: bytes, limit: int) -> list[bytes]:
+        """Return up to *limit* UUIDs above *uuid*, in their order."""
         self.settle()
-        sql = f"SELECT uuid FROM {self._table} WHERE uuid > ? AND uuid <= ? ORDER BY uuid LIMIT ?"
-        return self._database.fetch(sql, (uuid, last, limit), _first)
+        sql = f"SELECT uuid FROM {self._table} WHERE uuid > ? ORDER BY uuid LIMIT ?"
+        return self._database.fetch(sql, (uuid, limit), _first)
 
     def keys_of(self, uuids: Collection[bytes]) -> list[tuple[bytes, bytes]]:
         """Return pairs of key and UUID of the entries with these UUIDs."""

@@ -4,7 +4,7 @@
 So to mark one, and to look for its mark, takes no round trip.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Optional
@@ -80,17 +80,26 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
     def any_unknown(self) -> bool:
         self.flush()
         self._cache.flush()
-        last = b""
-        for present in self._marked(_PRESENT):
-            unknown = set(present)
-            # Reading a range is several times as fast as looking for each.
-            while unknown and (known := self._entries.uuids_after(last, _PORTION, present[-1])):
-                unknown.difference_update(known)
-                last = known[-1]
-            if unknown:
+        present = self._all.after(b"", _PRESENT, 1)
+        if not present:
+            return False
+        last, none_unseen = b"", True
+        for portion, marks in self._surveyed():
+            last = portion[-1]
+            none_unseen = none_unseen and not _unkept(portion, marks)
+            marked = {uuid for uuid, mark in marks.items() if mark == _PRESENT}
+            if not marked.issubset(portion):
                 return True
-            last = present[-1]
-        return False
+        self._none_unseen = self._entries.writes if none_unseen else None
+        return bool(self._all.after(last, _PRESENT, 1))
+
+    def _surveyed(self) -> Iterator[tuple[list[bytes], dict[bytes, int]]]:
+        """Yield all UUIDs of the store in portions, each with the marks up to its last one."""
+        last = b""
+        # Reading a range is several times as fast as looking for each.
+        while portion := self._entries.uuids_after(last, _PORTION):
+            yield portion, self._all.between(last, portion[-1])
+            last = portion[-1]
 
     def to_delete(self, *, unseen: bool) -> Iterator[Record]:
         doomed = sort_pairs(self._doomed(unseen=unseen), reverse=True)
@@ -112,18 +121,12 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
             yield from self._entries.keys_of(gone)
 
     def _unseen(self) -> Iterator[tuple[bytes, bytes]]:
-        writes, found, last = self._entries.writes, False, b""
-        if self._none_unseen == writes:
+        if self._none_unseen == self._entries.writes:  # known from any_unknown()
             return
-        while portion := self._entries.uuids_after(last, _PORTION):
-            first, last = portion[0], portion[-1]
-            kept = self._all.others(first, last, _GONE)
-            doomed = [uuid for uuid in portion if uuid not in kept]
+        for portion, marks in self._surveyed():
+            doomed = _unkept(portion, marks)
             if doomed:
-                found = True
                 yield from self._entries.keys_of(doomed)
-        if not found and self._entries.writes == writes:
-            self._none_unseen = writes
 
     def _marked(self, mark: int) -> Iterator[list[bytes]]:
         """Yield the UUIDs with that mark, in portions."""
@@ -157,3 +160,8 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
         marks, self._marks = self._marks, None
         if marks is not None:
             marks.close()
+
+
+def _unkept(uuids: Iterable[bytes], marks: Mapping[bytes, int]) -> list[bytes]:
+    """Return those that are not marked, or marked as gone."""
+    return [uuid for uuid in uuids if marks.get(uuid, _GONE) == _GONE]

@@ -192,7 +192,7 @@ class PostgreSQLStore(CachedStore):
             else:
                 self._cache.flush()
                 portion = next(portions, None)
-                self._cache.replace(portion or ())
+                self._cache.add(portion or ())
 
     def has_displaced(self) -> bool:
         self._write_out()
