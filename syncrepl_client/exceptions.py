@@ -164,7 +164,9 @@ class CallbackOverdue(StoreError):
         lease: the lease, in seconds.
     """
 
-    def __init__(self, message: str, *, method: str, seconds: float, lease: float) -> None:
+    def __init__(
+        self, message: str, *, method: str = "", seconds: float = 0.0, lease: float = 0.0
+    ) -> None:
         """Initialize with a message and the details."""
         super().__init__(message)
         self.method = method

@@ -48,12 +48,18 @@ logger = logging.getLogger("groups")
 class Groups(BaseCallback):
     """Writes through the store's own connection: rows commit with the change and the cookie."""
 
-    db: psycopg.Connection[Any]
+    client: Syncrepl
 
-    def open(self, connection: psycopg.Connection[Any]) -> None:
+    def open(self, client: Syncrepl) -> None:
         """Make the tables where they are missing; no transaction is open between two polls."""
-        self.db = connection
+        self.client = client
         self.db.execute(SCHEMA)
+
+    @property
+    def db(self) -> psycopg.Connection[Any]:
+        """The store's connection, which is another one after it was lost."""
+        connection: psycopg.Connection[Any] = self.client.store.connection
+        return connection
 
     def dispatch(self, change: Change) -> None:
         uuid = change.uuid
@@ -110,7 +116,7 @@ def main() -> None:
         URL,
         reconcile_every=RECONCILE_EVERY,
     ) as client:
-        groups.open(client.store.connection)
+        groups.open(client)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: client.please_stop())
         client.run()

@@ -291,16 +291,14 @@ class BaseClient:
 
         Counting the entries reads an index of the store, which takes some 30 ms per million.
         """
-        from .stats import collect
+        from .figures import collect
 
-        holder = self.store.holder
         return collect(
+            self.store,
             self._delivery,
             self._link,
             stage=self._stage,
             entries=self._count(),
-            term=None if holder is None else holder.term,
-            timeline=None if holder is None else holder.timeline,
             active=self.active,
         )
 

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 0.5
 """How long a stop waits for the server to answer a Cancel."""
+HAND_OVER_ATTEMPTS = 3
+"""After so many failed connections in a row, another client may have a shared store."""
 
 
 class Poller:
@@ -91,7 +93,7 @@ class Poller:
         return not self.over
 
     async def _hand_over(self) -> None:
-        """Let another client have a shared store, as this one has ended."""
+        """Let another client have a shared store, as this one does not get on."""
         try:
             await self._deactivate()
         finally:
@@ -258,6 +260,8 @@ class Poller:
             "disconnected; again in %.1f s: %s", seconds, error, extra={"event": "disconnected"}
         )
         await self._tell("disconnected", error)
+        if self._link.attempts >= HAND_OVER_ATTEMPTS:
+            await self._hand_over()  # another one may reach a server
         return True
 
     async def _wait_for(self, error: LaggingServer) -> None:

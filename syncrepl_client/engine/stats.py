@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Statistics of a client."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
 from ..changes import ChangeKind
-from ..network.link import Link
-from ..protocol import cookie
-from .delivery import Delivery
 
 
 @dataclass(frozen=True)
@@ -48,34 +44,6 @@ class Stats:
     term: Optional[int] = None
     timeline: Optional[int] = None
     active: bool = True
-
-
-def collect(
-    delivery: Delivery,
-    link: Link,
-    *,
-    stage: str,
-    entries: int,
-    term: Optional[int],
-    timeline: Optional[int],
-    active: bool,
-) -> Stats:
-    """Return the statistics of a client with these parts."""
-    heard, committed = link.last_heard, delivery.cookie_committed
-    made = cookie.newest_time(delivery.origin.cookie)
-    return Stats(
-        stage,
-        entries,
-        changes={kind: delivery.changes[kind] for kind in ChangeKind},
-        commits=delivery.commits,
-        reconnects=max(0, link.connected - 1),
-        callback_errors=delivery.errors,
-        last_message=None if heard is None else time.time() - (time.monotonic() - heard),
-        lag=None if committed is None or made is None else committed - made,
-        term=term,
-        timeline=timeline,
-        active=active,
-    )
 
 
 CONNECTING = Stats("connecting", 0, dict.fromkeys(ChangeKind, 0), 0, 0, 0, None, None, active=False)

@@ -21,7 +21,9 @@ from ..waiting.waker import Waker
 logger = logging.getLogger(__name__)
 
 ATTEMPT_SECONDS = 1.0
-"""How often a standby tries to take the store."""
+"""How often a standby tries to take the store ..."""
+RELEASE_SECONDS = 2.0
+"""... and how long the others have to take one that was given up."""
 
 
 class State(Enum):
@@ -158,16 +160,15 @@ class Tenure:
         return None
 
     def release(self) -> None:
-        """Let another client have a shared store at once; :meth:`ready` takes it again."""
+        """Let another client have a shared store; :meth:`ready` takes it again if none does."""
         if self.held and self._store.lease is not None:
             self._store.release()
             self.state = State.STANDBY
-            self._again = 0.0
+            self._again = time.monotonic() + RELEASE_SECONDS
+            logger.info("gives the store up", extra={"event": "released"})
 
     def close(self) -> None:
         """Close the store, or have that done once an attempt to take it has ended."""
         taking, self._taking = self._taking, None
-        if taking is None or taking.done:
+        if taking is None or taking.abandon():
             self._store.close()
-        else:
-            taking.abandon()

@@ -38,6 +38,7 @@ class Link:
         connected: how many connections were made.
         facts: about the server of the current, or last, connection.
         turn: how many servers were skipped so far.
+        attempts: how many connections were lost, or not made, since one has worked.
     """
 
     facts: ServerFacts
@@ -54,7 +55,7 @@ class Link:
         self._waker = waker
         self._backoff = backoff
         self._connecting: Optional[Background[Peer]] = None
-        self._attempts = 0
+        self.attempts = 0
         self.turn = self.connected = 0
         self._heard: Optional[float] = None
         self._resume = 0.0
@@ -113,9 +114,9 @@ class Link:
             the delay in seconds.
         """
         self.close()
-        self._attempts += 1
+        self.attempts += 1
         self.turn += 1
-        seconds = 0.0 if self._backoff is None else self._backoff.delay(self._attempts)
+        seconds = 0.0 if self._backoff is None else self._backoff.delay(self.attempts)
         self.pause(seconds)
         return seconds
 
@@ -129,7 +130,7 @@ class Link:
 
     def succeeded(self) -> None:
         """Reset the delays: the connection has worked."""
-        self._attempts = 0
+        self.attempts = 0
 
     async def ready(self, deadline: Optional[float], stopping: Callable[[], bool]) -> bool:
         """Wait for the end of a pause, then for a connection.

@@ -58,16 +58,18 @@ class Background(Generic[T]):
 
     def result(self) -> T:
         """Return what the function returned, or raise what it raised; only when done."""
-        if not self._results:
-            raise self._error or RuntimeError("it is still being done")
-        return self._results[0]
+        with self._lock:  # it does not use the waker any more
+            if not self._results:
+                raise self._error or RuntimeError("it is still being done")
+            return self._results[0]
 
-    def abandon(self) -> None:
-        """Discard the result as soon as there is one."""
+    def abandon(self) -> bool:
+        """Discard the result as soon as there is one; return whether it was done already."""
         with self._lock:
             self._abandoned, done = True, self.done
         if done:
             self._discard_results()
+        return done
 
     def _discard_results(self) -> None:
         for result in self._results:

@@ -343,6 +343,20 @@ def test_who_was_replaced_commits_nothing(place: Schema) -> None:
     assert list(place.open().live()) == [record(1)]
 
 
+def test_a_session_of_one_s_own_is_ended(place: Schema) -> None:
+    """A connection broke, and the server does not know of that yet."""
+    store = made(place, record(1))
+    old = store.connection
+    store._database._session = None
+    with closing(old):
+        assert store.take()
+        with pytest.raises(psycopg.OperationalError):
+            old.execute("SELECT 1")
+    assert list(store.live()) == [record(1)]
+    assert store.holder is not None
+    assert store.holder.term == 2
+
+
 # --- what is in the schema
 
 

@@ -30,7 +30,7 @@ def test_no_python_is_overlooked(path: Path) -> None:
 def test_fragments(
     document: str, directory: Directory, workplace: Path, request: pytest.FixtureRequest
 ) -> None:
-    if document == "stores.rst":
+    if document in ("stores.rst", "failover.rst"):
         request.getfixturevalue("directory_database")
     if document == "sinks.rst":
         for package in {each for kind in SINKS.values() for each in kind.packages}:
@@ -61,6 +61,9 @@ def check(document: str, results: dict[str, Any]) -> None:
         assert results["mirror"].entries == dict(results["store"].items().items())
         assert len(results["mirror"].entries) == PEOPLE + 4
         assert results["rows"] >= PEOPLE + 4
+    elif document == "failover.rst":
+        told = ["this process follows", "it does not any more"]
+        assert results["client"].callback.following == told
     elif document == "helpers.rst":
         check_helpers(results)
     elif document == "migrating.rst":

@@ -318,6 +318,36 @@ def test_async_for(slapd: Slapd, url: str, place: PostgreSQL, gate: Gate) -> Non
     asyncio.run(follow())
 
 
+def test_a_standby_takes_over(slapd: Slapd, url: str, direct: PostgreSQL) -> None:
+    """Both are in one event loop."""
+
+    class Follows(Told):
+        active = False
+
+        def activated(self) -> None:
+            self.active = True
+
+    async def follow() -> None:
+        CALLER.set("poll")
+        one, other = (
+            AsyncSyncrepl(direct, Follows(), PERSIST, url, standby=True) for _ in range(2)
+        )
+        async with one, other:
+            tasks = [asyncio.create_task(client.run()) for client in (one, other)]
+            await until(lambda: one.refreshed and not one.store.in_transaction)
+            assert (one.callback.active, other.callback.active) == (True, False)
+            await one.unbind()
+            await until(lambda: other.refreshed)
+            assert other.callback.active
+            assert other.callback.told == []
+            name = change(slapd, 5)
+            await until(lambda: other.callback.told == [name])
+            other.please_stop()
+            await asyncio.gather(*tasks)
+
+    asyncio.run(follow())
+
+
 def test_statistics_in_a_method(url: str, direct: PostgreSQL) -> None:
     """They need a connection of their own."""
 

@@ -7,7 +7,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Callable
 
@@ -268,6 +268,20 @@ def test_asynchronously(server: Slapd, database: str) -> None:
     with follow(server.url, database) as active:
         callback = asyncio.run(take_over(active))
     assert callback.heard == ["activated", "deactivated"]
+
+
+def test_who_reaches_no_server_hands_over(server: Slapd, database: str) -> None:
+    with ExitStack() as way:
+        proxy = way.enter_context(Cutting(server.port))
+        with follow(f"ldap://127.0.0.1:{proxy.port}", database) as active:
+            poll_until(active, lambda: active.refreshed)
+            with follow(server.url, database) as standby:
+                assert standby.poll(0)
+                way.close()
+                poll_until(active, lambda: "deactivated" in active.callback.heard)
+                poll_until(standby, lambda: standby.refreshed)
+                assert active.callback.heard.count("SERVER_DOWN") == 3
+                assert active.stats.stage == "standby"
 
 
 # --- the lease

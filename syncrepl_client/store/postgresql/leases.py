@@ -7,7 +7,6 @@ no clocks are compared.
 
 import math
 import os
-import socket
 import time
 from typing import Any, Optional
 
@@ -46,10 +45,15 @@ def parameters(lease: float) -> "dict[str, Any]":
     }
 
 
+def host_name() -> str:
+    """Return the name of this machine."""
+    return os.uname().nodename
+
+
 def application_name() -> str:
     """Return what the server is told about this process."""
     ending = f"/{os.getpid()}"
-    host = socket.gethostname().encode("ascii", "replace").decode()
+    host = host_name().encode("ascii", "replace").decode()
     return f"{_NAME}{host[: _MOST - len(_NAME) - len(ending)]}{ending}"
 
 

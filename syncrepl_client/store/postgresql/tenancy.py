@@ -7,7 +7,6 @@ it again over another one, like everybody else.
 
 import logging
 import os
-import socket
 import time
 from contextlib import suppress
 from typing import Optional
@@ -131,7 +130,7 @@ class Tenancy:
 
     def begin(self) -> None:
         """Begin a term: whoever had the store before can't commit any more."""
-        host, pid = socket.gethostname(), os.getpid()
+        host, pid = leases.host_name(), os.getpid()
         row = self._database.row(
             f"UPDATE {self._origin} SET term = term + 1, host = ?, pid = ?, since = {NOW}, "
             f"timeline = {leases.TIMELINE} RETURNING since, term, timeline",

@@ -96,6 +96,7 @@ def waker() -> Iterator[Waker]:
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ATTEMPT_SECONDS", 0.0)
+    monkeypatch.setattr(module, "RELEASE_SECONDS", 0.0)
 
 
 def tenure(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 
 import pytest
@@ -28,7 +27,7 @@ def test_a_dead_connection_is_noticed_within_the_lease(lease: float) -> None:
 
 
 def test_the_name_of_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "gethostname", lambda: "h" * 100 + "é")
+    monkeypatch.setattr(leases, "host_name", lambda: "h" * 100 + "é")
     name = leases.application_name()
     assert len(name.encode()) == 63
     assert leases.client_name(name).endswith(f"hhh/{os.getpid()}")
