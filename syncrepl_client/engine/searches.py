@@ -89,6 +89,7 @@ class Searches:
         self._set_aside: Optional[bytes] = None  # a cookie that a lagging server had no use for
         self._missed: dict[str, str] = {}  # the CSNs that it did not know
         self._resumable = False
+        self._trusts_cookie = True
         self._entry_count = EntryCount(link, delivery.store, url)
         self._imported: Optional[str] = None
         self._other_dialect: Optional[Dialect] = None
@@ -126,7 +127,9 @@ class Searches:
         reconciles = self._reconcile_in() <= 0
         if self.reconciling:  # what is asked for from now on comes after this search
             self.reconciling, reconciles = False, True
-        cookie = None if afresh or reconciles or lacks else self._usable_cookie()
+        usable = None if lacks else self._usable_cookie()
+        self._trusts_cookie = usable is not None
+        cookie = None if afresh or reconciles else usable
         asked = "no cookie" if cookie is None else f"cookie {cookie!r}"
         self._delivery.debug("searching", f"searching with {asked}")
         request = Request(
@@ -291,7 +294,7 @@ class Searches:
             # search be cut short, the one after it must not resume.
             return origin._replace(cookie=None), True
         if search.sync.refreshing:
-            if not self.dialect.names_all_deletes:
+            if not (self.dialect.names_all_deletes and self._trusts_cookie):
                 # What was added after the cookie, and is stored now, may be gone before the next
                 # search, which would not name it.
                 origin = origin._replace(cookie=None)

@@ -172,6 +172,7 @@ def _run(path: str, case: Case, kind: Any, mirror: CommittedMirror) -> None:
 def _poll(client: Syncrepl, kind: Any, mirror: CommittedMirror) -> bool:
     """Poll once; say whether the search goes on."""
     before, refreshes = client.store.origin.cookie, mirror.refreshes
+    commits = client.stats.commits
     kind.searches.clear()
     failed = over = False
     try:
@@ -185,6 +186,9 @@ def _poll(client: Syncrepl, kind: Any, mirror: CommittedMirror) -> bool:
     assert not client.store.in_transaction
     assert content(client.store.items()) == content(mirror.entries)
     _check_cookie(client, kind, mirror, before, mirror.refreshes > refreshes)
+    if kind.searches[-1:] == [None] and client.stats.commits > commits and not client.refreshed:
+        cookie = client.store.origin.cookie
+        assert cookie is None, "a search that starts over, cut short, could be resumed"
     return not over
 
 
@@ -197,5 +201,3 @@ def _check_cookie(
         assert refreshed or client.refreshed, "a cookie was committed in mid-refresh"
         assert mirror.cookies[-1] == cookie
     assert set(kind.searches) <= {None, before, cookie}
-    if kind.searches[-1:] == [None] and not client.refreshed:
-        assert cookie is None, "a search that starts over, cut short, could be resumed"

@@ -130,6 +130,24 @@ def test_a_refresh_that_was_cut_short_after_a_commit(followed: Followed) -> None
 
 
 @KINDS
+def test_a_refresh_of_another_user_that_was_cut_short_after_a_commit(followed: Followed) -> None:
+    """What that user was shown, and the first one may not see, no resume would take away."""
+    followed.run(1)
+    with followed.server.connected() as connection:
+        for number in (3, 4, 5):
+            connection.add_s(person_dn(number), list(person(number).items()))
+        client = Syncrepl(
+            "", None, REFRESH_ONLY, followed.url(2), store=followed.store, password=PASSWORD
+        )
+        with client:
+            assert len([change for change, _ in zip(client.changes(), range(2))]) == 2
+    followed.recorder.mirror = dict(followed.store.items())  # which nobody told it of
+    assert not followed.run(1)
+    assert len(followed.recorder.mirror) == 6
+    assert followed.run(1)
+
+
+@KINDS
 def test_another_user_does_not(followed: Followed) -> None:
     followed.run(1)
     assert not followed.run(2)
