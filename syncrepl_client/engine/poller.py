@@ -79,6 +79,8 @@ class Poller:
         except Exception as error:
             self._abort()
             if not await self._rides_over(error):
+                if self.over:
+                    await self._hand_over()
                 raise
         except BaseException:
             if not self._resting:

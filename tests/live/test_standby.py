@@ -22,6 +22,7 @@ from syncrepl_client.exceptions import (
     ConfigurationError,
     LDAPUrlConflict,
     StoreLost,
+    StoreUnreachable,
 )
 from syncrepl_client.store import (
     MemoryStore,
@@ -391,6 +392,24 @@ def test_a_black_hole(server: Slapd, database: str, postgresql: PostgreSQL) -> N
             assert proxy.happened.is_set()
             poll_until(standby, lambda: standby.refreshed)
             poll_until(client, lambda: client._stage == "standby")
+
+
+def test_a_database_that_is_away(server: Slapd, database: str, postgresql: PostgreSQL) -> None:
+    """The statistics can be read, and say so; a new client is told."""
+    with ExitStack() as way:
+        proxy = way.enter_context(Cutting(postgresql.port))
+        with follow(server.url, through(proxy, database), lease=2) as client:
+            poll_until(client, lambda: client.refreshed)
+            assert client.stats.entries == 6
+            way.close()
+            poll_until(client, lambda: "StoreUnreachable" in client.callback.heard)
+            stats = client.stats
+            assert (stats.stage, stats.entries, stats.active) == ("disconnected", 6, False)
+            assert client.callback.heard.count("deactivated") == 1
+            with pytest.raises(StoreUnreachable):
+                follow(server.url, through(proxy, database))
+            client.please_stop()
+            assert not client.poll()
 
 
 def test_only_who_is_named_in_the_store_may_write(server: Slapd, database: str) -> None:

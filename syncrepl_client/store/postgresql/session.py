@@ -192,7 +192,7 @@ class Silence:
             now: by ``time.monotonic()``.
         """
         if ready or self._patience is None:
-            self._since = None
+            self._since = self._asked = None
         elif self._since is None:
             self._since = now
         elif self._asked is None:

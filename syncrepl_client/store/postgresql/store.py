@@ -203,7 +203,7 @@ class PostgreSQLStore(CachedStore):
         return self._entries.count()
 
     def count(self) -> int:
-        if not self.exists:
+        if not self._there:
             return 0
         with closing(Database(self.place, self.asker)) as reader:
             reader.open()

@@ -80,3 +80,13 @@ def test_silence_is_final_if_the_server_does_nothing() -> None:
 def test_silence_without_a_lease() -> None:
     silence = Silence(None, lambda: False)
     assert not any(silence.is_final(False, now) for now in (0, 1e6, 1e9))
+
+
+def test_an_answer_after_all() -> None:
+    """What was asked before it came says nothing about the next silence."""
+    silence = Silence(10, lambda: False)
+    assert not silence.is_final(False, 0)
+    assert not silence.is_final(False, 11)
+    assert not silence.is_final(True, 12)
+    assert not silence.is_final(False, 13)
+    assert not silence.is_final(False, 14)
