@@ -260,6 +260,32 @@ def test_to_leave_while_the_database_hangs(
     asyncio.run(follow())
 
 
+def test_a_task_that_is_dropped(
+    slapd: Slapd, url: str, place: PostgreSQL, direct: PostgreSQL, gate: Gate
+) -> None:
+    """Nobody will ever finish its statement: the connection is closed."""
+
+    async def begin() -> tuple[AsyncSyncrepl, asyncio.Task[bool]]:
+        client = await AsyncSyncrepl(place, Told, PERSIST, url).__aenter__()
+        await refreshed(client)
+        change(slapd, 6)
+        gate.shut()
+        task = asyncio.create_task(poll(client))
+        await until(gate.held.is_set)
+        return client, task
+
+    loop = asyncio.new_event_loop()
+    client, task = loop.run_until_complete(begin())
+    task.get_coro().close()  # as where the loop is never run again
+    del task
+    loop.close()
+    with pytest.raises(StoreError, match=r"not open|was lost"):
+        len(client.store)
+    client._unbind()
+    gate.open()
+    assert_told_again(slapd, url, direct, 6)
+
+
 def test_another_task_does_not_wait_for_ever(
     slapd: Slapd, url: str, place: PostgreSQL, gate: Gate
 ) -> None:
