@@ -300,5 +300,7 @@ FIRST_DISPLACED = _DISPLACED
 FIRST_NOT_LIVE = _REFERENCE
 """Greater than the key of any live entry."""
 
-KEY_END = b"\xff" * 2
-"""After a key: sorts after every key that starts with it, except those of displaced entries."""
+KEY_END = b"\xff" * 18
+"""After a key, or the beginning of one: sorts after every key that starts with it.
+
+An owner's UUID may begin with FF too."""

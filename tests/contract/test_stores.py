@@ -224,6 +224,13 @@ def test_below_displaced(store: Store) -> None:
     assert list(store.below(prefix, reverse=True)) == [child, root]
 
 
+def test_below_nothing_is_everything(store: Store) -> None:
+    most = displaced(8, "ou=a", (1 << 128) - 1)
+    everything = [record(1), record(2, "cn=b"), reference(9), displaced(10, "ou=a"), most]
+    fill(store, *everything[::-1])
+    assert list(store.below(b"")) == sorted(everything, key=lambda each: each.key)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("how", ["remove", "displace"])
 @pytest.mark.parametrize("pending", [False, True])
