@@ -18,7 +18,7 @@ from typing import Callable, Optional, TypeVar
 
 from ..engine import arguments
 from ..exceptions import ConfigurationError, SinkInUse, StoreBusy, StoreLocked, UsageError
-from ..store import DataPath, SharedLog, describe, open_changelog, read_store
+from ..store import DataPath, SharedLog, check_lease, describe, open_changelog, read_store
 from ..waiting.backoff import Backoff
 from ..waiting.waker import Waker, wait_for
 from . import cloudevents
@@ -103,6 +103,7 @@ class Relay:
             raise ConfigurationError(f"position is an int from 0 on, or None, not {position!r}")
         if not interval > 0:
             raise ConfigurationError(f"interval is a number of seconds above 0, not {interval!r}")
+        check_lease(data_path, lease)
         self.name = name
         self.problem: Optional[str] = None
         self._where = describe(data_path)

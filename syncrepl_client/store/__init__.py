@@ -137,16 +137,28 @@ def open_changelog(
             sink with it; None: never.
 
     Raises:
+        ConfigurationError: *lease* is for PostgreSQL.
         StoreError: there is no store, or it can't be read.
         UsageError: it has no log.
     """
     database = database_of(data_path)
+    check_lease(data_path, lease)
     log: SharedLog
     if database is not None:
         log = _load("PostgreSQLSharedLog", ".postgresql.sharing")(database, patience, lease)
     else:
         log = _load("SQLiteSharedLog", ".sqlite.sharing")(_looked_for(data_path), patience)
     return log
+
+
+def check_lease(data_path: DataPath, lease: Optional[float]) -> None:
+    """Check that the store at *data_path* can be shared, if there is to be a lease.
+
+    Raises:
+        ConfigurationError: it can't.
+    """
+    if lease is not None and database_of(data_path) is None:
+        raise ConfigurationError(unshared(f"the data store {describe(data_path)!r}"))
 
 
 def _looked_for(data_path: DataPath) -> str:

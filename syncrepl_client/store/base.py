@@ -73,7 +73,8 @@ class Holder(NamedTuple):
         pid: its process ID there.
         since: when it took the store, in seconds of Unix time, by the database's clock.
         term: how often the store was taken by then.
-        timeline: of the database at that time: another one after each promotion of a standby.
+        timeline: of the database at that time: another one after each promotion of a standby; 0 if
+            it is not known.
     """
 
     host: str

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -41,7 +42,7 @@ from syncrepl_client.store import (
     read_store,
     store_exists,
 )
-from syncrepl_client.store.postgresql import session
+from syncrepl_client.store.postgresql import leases, session
 from syncrepl_client.store.postgresql.database import Database
 from syncrepl_client.testing import Feed
 from tests.contract.places import (
@@ -57,6 +58,7 @@ from tests.contract.places import (
     uid,
 )
 from tests.contract.test_sinks import Queue, QueueSink
+from tests.patience import HANGS_SECONDS
 from tests.servers.middle import silent_listener
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgreSQL as Server
@@ -341,6 +343,49 @@ def test_who_was_replaced_commits_nothing(place: Schema) -> None:
         store.commit(origin(b"2"))
     store.close()
     assert list(place.open().live()) == [record(1)]
+
+
+def test_the_lock_of_a_sink_has_a_lease(place: Schema) -> None:
+    """Whoever has it, and does nothing for so long, loses it."""
+    with closing(made(place)) as store:
+        changelog = Changelog()
+        store.log.create()
+        store.log.set(changelog.encode())
+    with open_changelog(place.where, lease=2) as held, open_changelog(place.where) as other:
+        held.lock("crm")
+        with pytest.raises(StoreLocked):
+            other.lock("crm")
+        deadline = time.monotonic() + HANGS_SECONDS
+        while True:
+            with suppress(StoreLocked):
+                other.lock("crm")
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with pytest.raises(StoreLost):
+            held.lock("crm")
+
+
+def test_parameters_of_the_user_win(place: Schema) -> None:
+    url = f"{place.server.url}?tcp_user_timeout=1234&connect_timeout=7"
+    with closing(PostgreSQLStore(PostgreSQL(url, schema=place.name), lease=20)) as store:
+        found = store.connection.info.get_parameters()
+        assert (found["tcp_user_timeout"], found["connect_timeout"]) == ("1234", "7")
+        assert (found["keepalives_idle"], found["target_session_attrs"]) == ("5", "primary")
+        assert store.connection.execute("SHOW idle_session_timeout").fetchall() == [("20s",)]
+
+
+def test_a_service_that_does_not_tell_its_timeline(
+    place: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = made(place)
+    assert store.holder is not None
+    assert store.holder.timeline == 1
+    store.close()
+    monkeypatch.setattr(leases, "TIMELINE", "SELECT no_such_function()")
+    store = made(place)
+    assert store.holder is not None
+    assert (store.holder.term, store.holder.timeline) == (2, 0)
 
 
 def test_a_session_of_one_s_own_is_ended(place: Schema) -> None:

@@ -53,7 +53,7 @@ def test_kills(server: Slapd, database: str) -> None:
 @pytest.mark.parametrize("description", ["idle", "sleep 1", "copy 1"])
 def test_a_member_is_stopped(server: Slapd, database: str, description: str) -> None:
     """Idle, in a transaction, or in the middle of a statement; woken, it commits nothing."""
-    with Members(server, database, lease=2) as members:
+    with Members(server, database, lease=3) as members:
         members.start(2)
         stopped = members.active()
         members.change(1, "before")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import signal
@@ -19,7 +20,7 @@ import ldap
 import psycopg
 import pytest
 
-from syncrepl_client import Backoff, Syncrepl, SyncreplMode
+from syncrepl_client import Backoff, LDIFCallback, Syncrepl, SyncreplMode
 from syncrepl_client.callbacks import BaseCallback
 from syncrepl_client.exceptions import StoreLocked, StoreLost
 from syncrepl_client.store import PostgreSQLStore, open_changelog, read_store
@@ -186,6 +187,19 @@ def test_a_connection_that_is_lost(server: Slapd, database: str, postgresql: Pos
         assert client.stats.term == 2
         with read_store(database) as reader:
             assert reader.origin.cookie == client.store.origin.cookie
+
+
+def test_ldif_after_a_loss(server: Slapd, database: str, postgresql: PostgreSQL) -> None:
+    """The records of a transaction are in a temporary table, which went with the connection."""
+    stream = io.StringIO()
+    callback = LDIFCallback(stream)
+    mode, backoff = SyncreplMode.REFRESH_AND_PERSIST, Backoff(0.01)
+    with Syncrepl(database, callback, mode, search(server), reconnect=backoff) as client:
+        callback.arrange(client.store)
+        lose(server, postgresql, client)
+        while "replace: description" not in stream.getvalue():
+            assert client.poll(HANGS_SECONDS)
+    assert stream.getvalue().count("changetype: add") == ENTRIES
 
 
 def test_another_takes_a_store_that_is_lost(

@@ -285,7 +285,24 @@ def test_who_reaches_no_server_hands_over(server: Slapd, database: str) -> None:
                 assert active.stats.stage == "standby"
 
 
+def test_an_error_that_ends_the_search(server: Slapd, database: str) -> None:
+    with follow(server.url, database, reconnect=False) as client:
+        poll_until(client, lambda: client.refreshed)
+        server.stop()
+        with pytest.raises(ldap.SERVER_DOWN):
+            poll_until(client, lambda: False)
+        assert client.callback.heard[-1] == "deactivated"
+        assert not is_used(database)
+
+
 # --- the lease
+
+
+def poll_for(client: Syncrepl, seconds: float) -> None:
+    """Poll for longer than the lease."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert client.poll(seconds)
 
 
 def is_used(database: str) -> bool:
@@ -295,16 +312,12 @@ def is_used(database: str) -> bool:
 
 def test_a_lease_is_kept(server: Slapd, database: str) -> None:
     """While nothing happens, and while the directory is away."""
-    with follow(server.url, database, lease=2) as client:
+    with follow(server.url, database, lease=3) as client:
         poll_until(client, lambda: client.refreshed)
         pid = client.store.connection.info.backend_pid
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline:
-            assert client.poll(3)
+        poll_for(client, 3.5)
         server.stop()
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline:
-            assert client.poll(3)
+        poll_for(client, 3.5)
         assert client.store.connection.info.backend_pid == pid
         assert "StoreLost" not in client.callback.heard
         client.store.connection.execute("SELECT 1")
@@ -346,11 +359,11 @@ def test_a_callback_that_takes_too_long(server: Slapd, database: str) -> None:
 
 def test_quick_callbacks_are_not_added_up(server: Slapd, database: str) -> None:
     """Nothing else is written between them, and all together take longer than the lease."""
-    with follow(server.url, database, lease=2) as client:
+    with follow(server.url, database, lease=4) as client:
         poll_until(client, lambda: client.refreshed)
         with server.connected() as connection:
             connection.rename_s(f"ou=people,{SUFFIX}", "ou=persons")
-        client.callback.record_rename = lambda old, new: time.sleep(0.7)
+        client.callback.record_rename = lambda old, new: time.sleep(1.1)
         poll_until(client, lambda: client.stats.commits > 1)
         assert "StoreLost" not in client.callback.heard
 

@@ -29,7 +29,7 @@ AT_WORK = """
 SELECT state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'
 FROM pg_catalog.pg_stat_activity WHERE pid = ? AND extract(epoch FROM backend_start)::text = ?
 """
-TIMELINE = "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer"
+TIMELINE = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer"
 
 
 def parameters(lease: float) -> "dict[str, Any]":

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from typing import Optional
 
-from ...exceptions import StoreError, StoreLocked
+from ...exceptions import StoreError, StoreLocked, StoreLost
 from ..base import Holder
 from . import leases, locks
 from .database import Database
@@ -130,14 +130,23 @@ class Tenancy:
 
     def begin(self) -> None:
         """Begin a term: whoever had the store before can't commit any more."""
-        host, pid = leases.host_name(), os.getpid()
+        host, pid, timeline = leases.host_name(), os.getpid(), self._timeline()
         row = self._database.row(
             f"UPDATE {self._origin} SET term = term + 1, host = ?, pid = ?, since = {NOW}, "
-            f"timeline = {leases.TIMELINE} RETURNING since, term, timeline",
-            (host, pid),
+            "timeline = ? RETURNING since, term",
+            (host, pid, timeline),
         )
-        since, term, timeline = row or (0.0, 0, 0)
+        since, term = row or (0.0, 0)
         self.holder = Holder(host, pid, since, term, timeline)
+
+    def _timeline(self) -> int:
+        """Return the timeline of the database; 0 if the service that runs it does not tell."""
+        try:
+            return self._database.number(leases.TIMELINE)
+        except StoreLost:
+            raise
+        except StoreError:
+            return 0
 
     def keep(self) -> None:
         """Execute something if nothing was executed lately."""

@@ -453,6 +453,7 @@ def test_no_store_and_no_log(tmp_path: Path) -> None:
     {"sink": object()}, {"name": ""}, {"name": "a/b"}, {"name": None}, {"position": -1},
     {"position": "0"}, {"batch": 0}, {"max_parked": True}, {"interval": 0.0}, {"source": "a b"},
     {"source": ""}, {"source": "ü"}, {"leave_out": "mail"}, {"data_path": 1},
+    {"lease": 1}, {"lease": 5},
 ])  # fmt: skip
 def test_arguments(tmp_path: Path, wrong: dict[str, Any]) -> None:
     right: dict[str, Any] = {"data_path": tmp_path, "sink": Scripted(), "name": "me"}
