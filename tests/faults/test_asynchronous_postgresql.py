@@ -25,10 +25,11 @@ from tests.faults.proxy import Gate
 from tests.faults.watchdog import watchdog  # noqa: F401 - a fixture
 from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
+from tests.servers.missing import needs
 from tests.servers.people import SUFFIX, people_ldif, person_dn
 from tests.servers.postgresql import PostgreSQL as Server
 
-pytestmark = pytest.mark.usefixtures("watchdog")
+pytestmark = [pytest.mark.usefixtures("watchdog"), needs("greenlet")]
 
 PEOPLE = 200
 ENTRIES = PEOPLE + 3
