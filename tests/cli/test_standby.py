@@ -93,9 +93,8 @@ def test_watching(server: Slapd, database: str, tmp_path: Path, told: socket.soc
             done = run(*status, "--nagios", "--standbys", "1")
             assert (done.code, "standbys=1;" in done.out) == (0, True)
             first.stop(signal.SIGKILL)
-            assert (
-                run(*status, "--nagios", "--wait", "600").code == 0
-            )  # once the other one has taken over
+            # It waits until the other one has taken over.
+            assert run(*status, "--nagios", "--wait", "600").code == 0
             second.wait_for("in step")
             numbers = read(port)
             assert (numbers["syncrepl_active"], numbers["syncrepl_term"]) == (1, 2)

@@ -4,8 +4,8 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
@@ -21,10 +21,12 @@ from ... import (
     SyncreplMode,
 )
 from ...callbacks import BaseCallback
+from ...changelog import SinkState
 from ...engine.arguments import choose_lease
 from ...engine.retry import retriable
 from ...engine.stats import CONNECTING
 from ...entries.differences import OPERATIONAL
+from ...exceptions import StoreError
 from ...service import Notifier
 from ...store import DataPath, open_store, sinks_of
 from .. import execute, options, parameters
@@ -363,7 +365,10 @@ def _metrics(
     def read() -> "list[Figures]":
         if stopping.client is None:
             return [Figures(CONNECTING)]
-        sinks = sinks_of(data_path) if data_path is not None else ()
+        sinks: Sequence[SinkState] = ()
+        if data_path is not None:
+            with suppress(StoreError):  # a database is away
+                sinks = sinks_of(data_path)
         return [Figures(stopping.client.stats, sinks)]
 
     return served(*address, read)
