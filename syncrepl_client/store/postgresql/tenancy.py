@@ -77,8 +77,10 @@ class Tenancy:
         self._database.open(self.lease, writes=True)
         if self.lease is not None:
             locks.try_lock(self._database, CLIENTS, shared=True)
-        # Where only the connection broke, the server may not know for hours.
-        if self._mine is not None and self._database.end_session(*self._mine):
+        # Where only the connection broke, the server may not know for hours.  A pooler may have
+        # given the session to somebody else by now.
+        pooled = self._database.place.session_pooling
+        if self._mine is not None and not pooled and self._database.end_session(*self._mine):
             self._patience = _PATIENCE
         self._mine = self._database.connection.identity
 
