@@ -7,7 +7,8 @@ PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint test coverage test-newer test-apacheds async test-pythons dist demo workload faults \
-	faults-sinks faults-postgresql fuzz soak bench bench-large bench-instructions bench-check docs clean
+	faults-sinks faults-postgresql fuzz soak bench bench-large bench-stores bench-instructions bench-check docs \
+	clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -84,6 +85,9 @@ bench: setup ## Measure, beside others, at 1,000 to 100,000 entries (10 minutes)
 bench-large: setup ## The same at 1,000,000 entries, beside ldapsearch alone (15 minutes)
 	$(BIN)/pip install -q --group bench
 	$(BIN)/python -m bench --entries 1000000
+
+bench-stores: setup ## PostgreSQL beside SQLite, in turn, at 100,000 entries (10 minutes)
+	$(BIN)/python -m bench.stores --entries 100000
 
 bench-instructions: setup ## Count instructions an entry, by valgrind (6 minutes)
 	$(BIN)/python -m bench.instructions

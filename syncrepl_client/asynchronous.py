@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The client for programs with an asyncio event loop.
 
-Waiting is done by the event loop, which watches the connection's descriptor.  Only operations for
-which libldap has no non-blocking call run in a thread: connect, TLS and bind, Cancel, and one
-question to 389-ds.
+Waiting is done by the event loop, which watches the connection's descriptor, and that of a
+database server.  Only operations for which libldap has no non-blocking call run in a thread:
+connect, TLS and bind, Cancel, and one question to 389-ds.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 from .changes import Change
 from .engine import arguments
 from .engine.baseclient import BaseClient
+from .exceptions import ClosedError
 from .waiting.coroutines import (
     Await,
     BlockingCall,
@@ -32,14 +33,17 @@ if TYPE_CHECKING:
     from .engine.verification import Difference
 
 T = TypeVar("T")
+Step = Callable[..., Awaitable[Union[Request, Finished]]]
+"""Does what :func:`.coroutines.step` does."""
 
 
 class AsyncSyncrepl(BaseClient):
     """Follows the result of one LDAP search, in an asyncio event loop.
 
     It has the arguments and guarantees of :class:`~syncrepl_client.Syncrepl`.  The constructor
-    opens the store; ``async with`` connects, starts TLS, binds, calls ``bind_complete``, starts the
-    search, and unbinds at the end.  Both must be called in the thread of the event loop.
+    opens the store, and waits for that; ``async with`` connects, starts TLS, binds, calls
+    ``bind_complete``, starts the search, and unbinds at the end.  Both must be called in the thread
+    of the event loop.
 
     Methods of the callback may be ``async``, except ``debug``: see
     :class:`.callbacks.AsyncCallback`. They are called one at a time.  Cancelling a task in one of
@@ -52,13 +56,45 @@ class AsyncSyncrepl(BaseClient):
     _awaits = True
     _idle: asyncio.Event
     _worker: Optional["asyncio.Task[Any]"] = None
+    _step: Step
+
+    def _start(self) -> None:
+        """Have the event loop wait for the store's server, if it has one."""
+        self._step = _step
+        if self.store.waits:
+            greenlets = _greenlets()
+            self._step, self.store.asker = greenlets.step, greenlets.asker
+            is_stopping = self.store.stopping
+            self.store.stopping = lambda: is_stopping() or greenlets.is_cancelled()
+
+    async def run_sync(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function that uses ``store`` or ``store.connection``; return what it returns.
+
+        While its statements wait for a PostgreSQL server, other tasks run.  In an ``async`` method
+        of the callback, and in the body of ``async for``, they would block the event loop
+        otherwise.  If the task is cancelled meanwhile, the function is not interrupted.
+        """
+        self._owner.check("run_sync")
+        if self._closed:
+            raise ClosedError("run_sync(): the client was unbound")
+        return await self._apart(partial(function, *args))
+
+    async def _apart(self, function: Callable[[], T]) -> T:
+        if not self.store.waits:
+            return function()
+        result: T = await _greenlets().call(function)
+        return result
 
     async def poll(self, timeout: Optional[float] = None) -> bool:
         """Wait for messages, process them, and commit: see :meth:`.Syncrepl.poll`."""
         self._check_pollable("poll")
         deadline = arguments.deadline(timeout)
         with self._at_work():
-            return await _run(self._poller.poll(deadline))
+            return await self._run(self._poller.poll(deadline))
+
+    async def _run(self, coroutine: "ClientCoroutine[T]") -> T:
+        value: T = cast(Finished, await _run_until(coroutine, self._step)).value
+        return value
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -75,7 +111,7 @@ class AsyncSyncrepl(BaseClient):
         """Poll until the search is over; raises what :meth:`poll` raises."""
         self._check_pollable("run")
         with self._at_work():
-            await _run(self._poller.run())
+            await self._run(self._poller.run())
 
     def changes(
         self, *, at_once: int = 1, timeout: Optional[float] = None
@@ -107,20 +143,20 @@ class AsyncSyncrepl(BaseClient):
         If another task is using the client, it is stopped, and waited for.
         """
         self._owner.check("unbind")
-        self._abandon_iteration()
+        await self._apart(self._abandon_iteration)
         while self._worker not in (None, asyncio.current_task()):
             self.please_stop()
             await self._idle.wait()
-        self._unbind()
+        await self._apart(self._unbind)
 
     async def __aenter__(self) -> "AsyncSyncrepl":
         self._check_usable("__aenter__")
         self._idle = asyncio.Event()
         try:
             with self._at_work():
-                await _run(self._poller.start())
+                await self._run(self._poller.start())
         except BaseException:
-            self._unbind()
+            await self._apart(self._unbind)
             raise
         return self
 
@@ -151,7 +187,7 @@ class _Changes(AsyncIterator[Change]):
             self._coroutine = self._client._iteration(*self._limits)
         else:
             self._client._change_handled()
-        request = await _run_until(self._coroutine)
+        request = await _run_until(self._coroutine, self._client._step)
         if not isinstance(request, YieldChange):
             raise StopAsyncIteration
         self._client._lend_change(self._coroutine)
@@ -161,16 +197,27 @@ class _Changes(AsyncIterator[Change]):
 # --- running a coroutine, as waiting/coroutines.py does in a thread
 
 
-async def _run(coroutine: "ClientCoroutine[T]") -> T:
-    value: T = cast(Finished, await _run_until(coroutine)).value
-    return value
+def _greenlets() -> Any:
+    try:
+        from .waiting import greenlets
+    except ImportError as error:
+        raise ImportError(
+            "AsyncSyncrepl with a store in PostgreSQL needs greenlet, which is not installed: "
+            "pip install 'syncrepl_client[postgresql]'",
+            name="greenlet",
+        ) from error
+    return greenlets
 
 
-async def _run_until(coroutine: ClientCoroutine[Any]) -> Union[Request, Finished]:
+async def _step(*args: Any) -> Union[Request, Finished]:
+    return step(*args)
+
+
+async def _run_until(coroutine: ClientCoroutine[Any], step: Step) -> Union[Request, Finished]:
     """Run *coroutine* until it returns or yields a change; return the result or the request."""
     answer, error = None, None
     while True:
-        request = step(coroutine, answer, error)
+        request = await step(coroutine, answer, error)
         if isinstance(request, (Finished, YieldChange)):
             return request
         try:

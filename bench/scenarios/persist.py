@@ -56,11 +56,13 @@ def latency(place: Place) -> Outcome:
     return outcome
 
 
-def one_at_a_time(server: Slapd, entries: int, word: str = "mark") -> dict[str, float]:
+def one_at_a_time(
+    server: Slapd, entries: int, word: str = "mark", changes: int = CHANGES
+) -> dict[str, float]:
     """Make the changes, to descriptions that begin with *word*; return when each was answered."""
     answered = {}
     with server.connected() as connection:
-        for number in range(CHANGES):
+        for number in range(changes):
             mark = f"{word} {number}"
             dn = person_dn(number % (entries // 2))
             connection.modify_s(dn, [(ldap.MOD_REPLACE, "description", [mark.encode()])])
@@ -91,23 +93,24 @@ def _one_burst(place: Place, turn: int) -> tuple[float, float, float]:
     with background(following) as follower, ExitStack() as stack:
         writers: list[Background] = []
         for number in range(WRITERS):
-            command = _writer(place.server, number, WRITERS * turn + number)
+            command = write_burst(place.server, number, WRITERS * turn + number)
             writers.append(stack.enter_context(background(command)))
         for writer in writers:
             writer.go()
         said: list[dict[str, Any]] = [writer.said() for writer in writers]
         committed = follower.said()["done"]
-    _clean(place.server)
+    clean(place.server)
     began = min(each["began"] for each in said)
     return began, max(each["done"] for each in said), committed
 
 
-def _writer(server: Slapd, place: int, number: int) -> list[str]:
+def write_burst(server: Slapd, place: int, number: int) -> list[str]:
+    """The command of one of the writers."""
     bind = (server.url, server.root_dn, server.root_pw, SUFFIX)
     return program("write", *bind, number, BURST // WRITERS, person_dn(place))
 
 
-def _clean(server: Slapd) -> None:
+def clean(server: Slapd) -> None:
     """Delete what the writers left."""
     with server.connected() as connection:
         base = f"ou=people,{SUFFIX}"

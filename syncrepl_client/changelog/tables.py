@@ -93,6 +93,10 @@ class Tables(ABC):
         """Write a row, with the next sequence number."""
 
     @abstractmethod
+    def restore(self, row: Row) -> None:
+        """Write a row, with the sequence number that it has, after all others."""
+
+    @abstractmethod
     def rows(
         self,
         after: int,

@@ -20,6 +20,7 @@ COMMANDS = {
     "sinks": "Show the systems that get the changes, and what they refused.",
     "verify": "Compare a state with the directory, entry by entry.",
     "reconcile": "Make the program's next start compare everything.",
+    "move": "Move a state between files and a PostgreSQL database.",
 }
 """The subcommands with their help texts, in order.
 

@@ -23,6 +23,7 @@ from ..exceptions import (
     UsageError,
 )
 from ..protocol.view import Record, SeenUUIDs
+from ..waiting.coroutines import Ask
 from .items import Items
 
 if TYPE_CHECKING:  # not every store needs them, and import takes its time
@@ -88,6 +89,11 @@ def never() -> bool:
     return False
 
 
+def nobody() -> Optional[Ask]:
+    """Return None: the store waits in its thread."""
+    return None
+
+
 class Store(ABC):
     """An open data store.
 
@@ -109,6 +115,12 @@ class Store(ABC):
 
     stopping: Callable[[], bool] = staticmethod(never)
     """Returns True once a stop was requested, which ends a wait for a database."""
+
+    waits = False
+    """Whether it waits for a server, and so makes requests of its :attr:`asker`."""
+
+    asker: Callable[[], Optional[Ask]] = staticmethod(nobody)
+    """Returns what waits in the store's place, where the calling code allows that; or None."""
 
     # --- whose it is
 

@@ -127,18 +127,22 @@ class EntryCache:
             added.add(*(record.key for record in self._pending.values()))
             self._vacant = above, added
 
-    def replace(self, records: Iterable[Record]) -> None:
-        """Cache *records*, which were just read, and nothing else; nothing is pending."""
-        self._clear()
+    def add(self, records: Collection[Record]) -> None:
+        """Cache *records*, which were just read; nothing is pending."""
+        if self._is_crowded(len(records)):
+            self._clear()
         for record in records:
-            self._know(record)
+            if self._records.get(record.uuid) is None:
+                self._know(record)
+
+    def _is_crowded(self, more: int) -> bool:
+        return len(self._owners) + 2 * more > self.many or self._size > self.max_bytes / 2
 
     def prefetch(self, places: Mapping[bytes, bytes]) -> None:
         """Read the entries with these UUIDs, and those with these keys (keys by UUID)."""
         if len(places) <= self.few:
             return
-        crowded = len(self._owners) + 2 * len(places) > self.many or self._size > self.max_bytes / 2
-        if crowded:
+        if self._is_crowded(len(places)):
             self.flush()
             self._clear()
         uuids = places.keys() - self._records.keys()

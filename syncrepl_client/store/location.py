@@ -10,6 +10,7 @@ from ..exceptions import ConfigurationError
 SCHEMA = "syncrepl"
 _SCHEMES = ("postgresql://", "postgres://")
 _NAME = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}")
+_POOLING = re.compile(r"(?<=[?&])session_pooling=true(&|$)")
 _PASSWORD = re.compile(r"[&\s](ssl)?password\s*=")
 
 
@@ -19,9 +20,10 @@ class PostgreSQL:
     Attributes:
         url: how libpq connects.
         schema: the name of the schema.
+        session_pooling: whether a pooler in between is known to keep sessions apart.
     """
 
-    def __init__(self, url: str, *, schema: str = SCHEMA) -> None:
+    def __init__(self, url: str, *, schema: str = SCHEMA, session_pooling: bool = False) -> None:
         """Initialize; nothing is connected.
 
         Args:
@@ -29,6 +31,9 @@ class PostgreSQL:
                 its password file and the environment.
             schema: the schema that the tables of the store are in.  It is created with them, and
                 has nothing else.  Each store has a schema of its own.
+            session_pooling: accept a pooler such as PgBouncer, which gives each of its clients a
+                session for as long as that is connected.  ``session_pooling=true`` in the query
+                of the URL, which libpq does not see, says the same.
 
         Raises:
             ConfigurationError: *schema* is not a name of letters, digits and underscores.
@@ -40,8 +45,10 @@ class PostgreSQL:
                 "schema is a name of up to 63 letters, digits and underscores that does not begin "
                 f"with 'pg_', not {schema!r}"
             )
-        self.url = url
+        self.url, said = _POOLING.subn("", url) if url.startswith(_SCHEMES) else (url, 0)
+        self.url = self.url.rstrip("?&") if said else url
         self.schema = schema
+        self.session_pooling = session_pooling or bool(said)
 
     @property
     def has_password(self) -> bool:

@@ -136,13 +136,20 @@ class LogTables(Tables):
 
     def append(self, row: Row) -> None:
         newest = self._newest or self.newest() or Mark(0, 0.0, 0)
-        self._newest = Mark(newest.seq + 1, row.time, newest.total + size_of(row))
+        self._write(row, Mark(newest.seq + 1, row.time, newest.total + size_of(row)))
+
+    def restore(self, row: Row) -> None:
+        total = self._newest.total if self._newest is not None else 0
+        self._write(row, Mark(row.seq, row.time, total + size_of(row)))
+
+    def _write(self, row: Row, mark: Mark) -> None:
+        self._newest = mark
         _, name, time, kind, phase, uuid, old_dn, new_dn, place, csn, differences = row
         # For bytes, sqlite3 looks for adapters.
         self._pending.append((
-            self._newest.seq, bytearray(name), time, kind, phase, bytearray(uuid),
+            mark.seq, bytearray(name), time, kind, phase, bytearray(uuid),
             self._cell(old_dn), self._cell(new_dn), place, csn, bytearray(differences),
-            self._newest.total,
+            mark.total,
         ))  # fmt: skip
         if self._seen or len(self._pending) >= _MANY:
             self.flush()

@@ -90,10 +90,10 @@ class ScratchMap:
         sql = "SELECT value FROM member WHERE value > ? AND number = ? ORDER BY value LIMIT ?"
         return [value for (value,) in self._rows(sql, value, number, limit)]
 
-    def others(self, first: bytes, last: bytes, number: int) -> "set[bytes]":
-        """Return the values from *first* to *last* that are mapped to another number."""
-        sql = "SELECT value FROM member WHERE value BETWEEN ? AND ? AND number <> ?"
-        return {value for (value,) in self._rows(sql, first, last, number)}
+    def between(self, first: bytes, last: bytes) -> "dict[bytes, int]":
+        """Return the values above *first*, up to *last*, and the number of each."""
+        sql = "SELECT value, number FROM member WHERE value > ? AND value <= ?"
+        return dict(self._rows(sql, first, last))
 
     def clear(self) -> None:
         """Remove all values."""

@@ -45,6 +45,24 @@ class BlockingCall:
         self.call = partial(function, *arguments)
 
 
+class WaitForSocket:
+    """Request to wait until a socket is ready, for some time; the answer is what it is ready for.
+
+    Only ordinary functions make it: see :mod:`~syncrepl_client.waiting.greenlets`.
+
+    Attributes:
+        descriptor: of the socket.
+        events: ``EVENT_READ`` and ``EVENT_WRITE`` of :mod:`selectors`, as in the answer.
+        seconds: the longest time to wait.
+    """
+
+    def __init__(self, descriptor: int, events: int, seconds: float) -> None:
+        """Initialize from a descriptor, events and time."""
+        self.descriptor = descriptor
+        self.events = events
+        self.seconds = seconds
+
+
 class Await:
     """Request to await an awaitable, which an ``async`` method of the callback returned."""
 
@@ -71,6 +89,8 @@ class YieldControl:
 YIELD_CONTROL = YieldControl()
 Request = Union[Wait, BlockingCall, Await, YieldChange, YieldControl]
 ClientCoroutine = Coroutine[Request, Any, T]
+Ask = Callable[[Union[WaitForSocket, BlockingCall]], Any]
+"""Makes a request of an ordinary function, and returns the answer."""
 
 
 class Finished:

@@ -18,6 +18,7 @@ from bench.targets import ENTRIES, LARGE, TARGETS, Target
 from tests.conftest import missing_servers_skip
 from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
+from tests.servers.postgresql import PostgreSQL
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +40,20 @@ def test_one_scenario(tmp_path: Path) -> None:
     assert refresh["machine"]["slapd"] != "unknown"
     table = (tmp_path / "table.rst").read_text()
     assert re.search(r"\* - initial refresh, against ldapsearch\n.*\n     - \d+(\.\d+)? .\n", table)
+
+
+def test_stores_beside_each_other(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """Where there is one PostgreSQL, there may be another one, with fsync."""
+    output = tmp_path / "stores.json"
+    options = ["--entries", "60", "--rounds", "1", "--changes", "5", "--no-bursts"]
+    command = [sys.executable, "-m", "bench.stores", *options, "--output", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANGS_SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    seconds = json.loads(output.read_text())["seconds"]
+    rows = ["refresh", "nothing changed", "present phase", "container renamed", "one change"]
+    assert list(seconds) == rows
+    assert all(min(each) > 0 for taken in seconds.values() for each in taken.values())
+    assert re.search(r"^one change +\d", done.stdout, re.MULTILINE)
 
 
 def test_targets_name_scenarios() -> None:

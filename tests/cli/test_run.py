@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import socket
 import threading
@@ -16,6 +17,7 @@ import ldap
 import pytest
 
 from syncrepl_client.cli.exits import Exit
+from syncrepl_client.store import PostgreSQL as Place
 from syncrepl_client.store import open_changelog
 from tests.cli.commands import Running, run, running
 from tests.cli.conftest import PEOPLE
@@ -27,6 +29,7 @@ from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
 from tests.servers.missing import needs_httpx
 from tests.servers.people import SUFFIX, person, person_dn
+from tests.servers.postgresql import PostgreSQL
 from tests.servers.process import free_port
 from tests.servers.receiver import Received, Receiver, write_secret
 
@@ -106,6 +109,36 @@ def modify(server: Slapd, *mails: str) -> None:
 def sent(receiver: Receiver) -> list[str]:
     """The kinds of what was received."""
     return [request.event["data"]["kind"] for request in receiver.received]
+
+
+def test_a_stream_in_postgresql(
+    server: Slapd, postgresql: PostgreSQL, receiver: Receiver, tmp_path: Path
+) -> None:
+    """Its sink gets all entries, then each change; killed meanwhile, it goes on."""
+    schema = f"run_{secrets.token_hex(8)}"
+    database = postgresql.socket_url
+    config = Config(tmp_path)
+    config.stream("people", server.url, data=database, schema=schema)
+    config.sink("people", "crm", receiver)
+    with config.running() as command:
+        wait_for(receiver, ENTRIES)
+        modify(server, "first@example.com")
+        wait_for(receiver, ENTRIES + 1)
+        command.process.kill()
+        command.end()
+    modify(server, "second@example.com")
+    with config.running() as command:
+        number = len(receiver.received)
+        while "second@example.com" not in str(receiver.received[number - 1].event):
+            number += 1
+            wait_for(receiver, number)
+        assert command.stop() == Exit.DONE
+    assert len({request.id for request in receiver.received}) == ENTRIES + 2
+    with open_changelog(Place(database, schema=schema)) as log:
+        (sink,) = log.sinks
+        assert (sink.name, sink.position, sink.parked) == ("crm", log.newest, 0)
+    done = run("status", "--data", database, "--schema", schema)
+    assert (done.code, "crm" in done.out) == (Exit.DONE, True)
 
 
 def test_two_streams_of_which_one_server_is_down(

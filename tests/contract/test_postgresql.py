@@ -59,6 +59,8 @@ from tests.contract.places import (
 )
 from tests.contract.test_sinks import Queue, QueueSink
 from tests.patience import HANGS_SECONDS
+from tests.servers.middle import silent_listener
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgreSQL as Server
 
 
@@ -214,6 +216,24 @@ def test_a_warning_where_a_password_is_in_clear(
     assert postgresql.password not in warning.message
 
 
+def test_a_warning_where_nobody_checks_the_certificate(
+    run_server: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    server = run_server(Server, tls=True)
+    monkeypatch.setattr(session, "_is_local", lambda info: False)
+    PostgreSQLStore(f"{server.url}?sslmode=verify-full&sslrootcert={server.ca_file}").close()
+    assert not caplog.records
+    for mode in ("", "?sslmode=require"):  # the first is libpq's default
+        PostgreSQLStore(f"{server.url}{mode}").close()
+        warning = caplog.records.pop()
+        assert warning.event == "risk"
+        assert "not checked whose certificate" in warning.message
+        assert server.password not in warning.message
+    assert not caplog.records
+    with pytest.raises(StoreError, match="certificate"):
+        PostgreSQLStore(f"{server.url}?sslmode=verify-full&sslrootcert={__file__}")
+
+
 # --- one client
 
 
@@ -264,9 +284,46 @@ def test_a_fork_leaves_it_to_the_parent(place: Schema) -> None:
     assert store.get(uid(1)) == record(1)
 
 
-def test_a_pooler_is_refused(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 1)
-    with pytest.raises(StoreError, match="pooler"):
+def test_a_pooler_must_keep_sessions_apart(
+    postgresql: Server, run_server: Callable[..., Any], place: Schema
+) -> None:
+    transactions = run_server(PgBouncer, server=postgresql, mode="transaction").url
+    sessions = run_server(PgBouncer, server=postgresql, mode="session").url
+    for url in (transactions, sessions):
+        with pytest.raises(StoreError, match=r"PgBouncer.* add session_pooling=true"):
+            PostgreSQLStore(url)
+    with pytest.raises(StoreError, match="it pools transactions"):
+        PostgreSQLStore(PostgreSQL(transactions, session_pooling=True))
+    made(place, record(1)).close()
+    behind = PostgreSQL(f"{sessions}?session_pooling=true", schema=place.name)
+    with closing(PostgreSQLStore(behind)) as store:
+        fill(store, record(2), cookie=b"d")
+        with pytest.raises(StoreLocked):
+            PostgreSQLStore(behind)
+    with read_store(behind) as reader:
+        assert (len(reader), reader.in_use) == (2, False)
+
+
+@pytest.mark.parametrize(("url", "rest", "said"), [
+    ("postgresql://h/db?session_pooling=true", "postgresql://h/db", True),
+    ("postgresql://?a=b&session_pooling=true&c=d", "postgresql://?a=b&c=d", True),
+    ("postgresql://?a=b&session_pooling=true", "postgresql://?a=b", True),
+    ("postgresql://?session_pooling=false", "postgresql://?session_pooling=false", False),
+    ("host=x", "host=x", False),
+])  # fmt: skip
+def test_who_says_that_sessions_are_pooled(url: str, rest: str, said: bool) -> None:
+    place = PostgreSQL(url)
+    assert (place.url, place.session_pooling) == (rest, said)
+    assert PostgreSQL("host=x", session_pooling=True).session_pooling
+
+
+def test_a_server_that_does_not_answer(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To connect ends soon, also if nobody answers, or nobody any more."""
+    monkeypatch.setattr(session, "_CONNECT_SECONDS", 2)
+    with silent_listener() as url, pytest.raises(StoreError, match="timeout expired"):
+        PostgreSQLStore(url.replace("ldaps:", "postgresql:"))
+    monkeypatch.setattr(session, "_IDENTITY", "SELECT pg_backend_pid(), '' FROM pg_sleep(3600)")
+    with pytest.raises(StoreError, match="did not answer within 2 s"):
         PostgreSQLStore(postgresql.socket_url)
 
 

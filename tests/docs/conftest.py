@@ -20,6 +20,7 @@ from tests.docs.snippets import ROOT, Block, here
 from tests.patience import HANGS_SECONDS
 from tests.servers import Server, Slapd
 from tests.servers.people import SUFFIX, people_ldif, person, person_dn
+from tests.servers.postgresql import PostgreSQL
 
 PEOPLE = 60
 READER = f"""\
@@ -65,6 +66,17 @@ def directory(run_server: Callable[..., Any]) -> Directory:
     """A directory with sixty people, a user who may read it, and TLS."""
     ldif = people_ldif(PEOPLE) + READER
     return Directory(run_server(Slapd, sessionlog=1000, tls=True, ldif=ldif))
+
+
+@pytest.fixture
+def directory_database(postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A PostgreSQL database; libpq finds its server by itself."""
+    postgresql.execute("CREATE DATABASE directory")
+    monkeypatch.setenv("PGHOST", str(postgresql.directory))
+    monkeypatch.setenv("PGPORT", str(postgresql.port))
+    monkeypatch.setenv("PGUSER", postgresql.user)
+    yield
+    postgresql.execute("DROP DATABASE directory WITH (FORCE)")
 
 
 @pytest.fixture

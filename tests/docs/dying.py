@@ -12,18 +12,19 @@ import os
 import runpy
 import signal
 import sys
-from itertools import count
+from itertools import count, product
 from typing import Any, Callable
 
 from sqlalchemy.engine.default import DefaultDialect
 
-from syncrepl_client.store import SQLiteStore
+from syncrepl_client.store import PostgreSQLStore, SQLiteStore
 
-MOMENTS: dict[str, tuple[type, tuple[str, ...]]] = {
-    "told": (SQLiteStore, ("put", "remove")),
-    "committing": (SQLiteStore, ("commit",)),
-    "committed": (SQLiteStore, ("commit",)),
-    "delivered": (DefaultDialect, ("do_commit",)),
+STORES: tuple[type, ...] = (SQLiteStore, PostgreSQLStore)
+MOMENTS: dict[str, tuple[tuple[type, ...], tuple[str, ...]]] = {
+    "told": (STORES, ("put", "remove")),
+    "committing": (STORES, ("commit",)),
+    "committed": (STORES, ("commit",)),
+    "delivered": ((DefaultDialect,), ("do_commit",)),
 }
 
 
@@ -45,8 +46,8 @@ def dying(method: Callable[..., Any], *, first: bool, numbers: count[int], last:
 def main() -> None:
     moment, number, program = sys.argv[1:]
     numbers = count(1)
-    owner, names = MOMENTS[moment]
-    for name in names:
+    owners, names = MOMENTS[moment]
+    for owner, name in product(owners, names):
         first = moment in ("told", "committing")
         method = dying(getattr(owner, name), first=first, numbers=numbers, last=int(number))
         setattr(owner, name, method)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from syncrepl_client.store import open_changelog
 from tests.docs.conftest import PEOPLE, Directory
 from tests.docs.snippets import DOCUMENTS, PYTHON, Fragments, blocks, python_lines
 from tests.servers.missing import may_miss
-from tests.servers.postgresql import PostgreSQL
 from tests.servers.receiver import write_secret
 
 WITH_FRAGMENTS = sorted({block.document for block in PYTHON if not block.program})
@@ -26,17 +24,6 @@ WITH_FRAGMENTS = sorted({block.document for block in PYTHON if not block.program
 def test_no_python_is_overlooked(path: Path) -> None:
     found = [block for block in blocks(path) if block.language == "python"]
     assert len(found) == python_lines(path)
-
-
-@pytest.fixture
-def directory_database(postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A PostgreSQL database that libpq connects to by default."""
-    postgresql.execute("CREATE DATABASE directory")
-    monkeypatch.setenv("PGHOST", str(postgresql.directory))
-    monkeypatch.setenv("PGPORT", str(postgresql.port))
-    monkeypatch.setenv("PGUSER", postgresql.user)
-    yield
-    postgresql.execute("DROP DATABASE directory")
 
 
 @pytest.mark.parametrize("document", WITH_FRAGMENTS)

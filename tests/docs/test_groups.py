@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import ldap
+import psycopg
 import pytest
 
 from syncrepl_client.entries.dn import key
@@ -23,6 +24,7 @@ Start = Callable[..., Program]
 IN_STEP = "in step with the directory"
 STAFF, CREW = f"cn=staff,ou=groups,{SUFFIX}", f"cn=crew,ou=groups,{SUFFIX}"
 PROGRAMS = {"groups_sqlite.py": "groups-", "groups_sqlalchemy.py": "orm-"}
+IN_POSTGRESQL = "groups_postgresql.py"
 
 
 def groups_of(directory: Directory) -> dict[str, set[str]]:
@@ -76,8 +78,25 @@ def grouped(directory: Directory) -> Directory:
     return directory
 
 
-def database(name: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"state/{PROGRAMS[name]}syncrepl.sqlite3")
+@pytest.fixture(params=[*PROGRAMS, IN_POSTGRESQL])
+def name(request: pytest.FixtureRequest) -> str:
+    """The program, whose database server runs if it has one."""
+    if request.param == IN_POSTGRESQL:
+        request.getfixturevalue("directory_database")
+    return str(request.param)
+
+
+def execute(name: str, *statements: str) -> list[Any]:
+    """Execute statements in the program's database; return the rows of the last one."""
+    connection: Any = (
+        psycopg.connect("dbname=directory", autocommit=True)
+        if name == IN_POSTGRESQL
+        else sqlite3.connect(f"state/{PROGRAMS[name]}syncrepl.sqlite3", isolation_level=None)
+    )
+    with closing(connection):
+        for statement in statements:
+            cursor = connection.execute(statement)
+        return list(cursor.fetchall()) if cursor.description else []
 
 
 BELONGS = """
@@ -93,9 +112,8 @@ SELECT team.name, person.uid FROM team
 def groups_in(name: str) -> dict[str, set[str]]:
     """Who is in which group by the program's tables."""
     found: dict[str, set[str]] = {}
-    with closing(database(name)) as db:
-        for team, person in db.execute(BELONGS):
-            found.setdefault(team, set()).update([person] if person else [])
+    for team, person in execute(name, BELONGS):
+        found.setdefault(team, set()).update([person] if person else [])
     return found
 
 
@@ -113,7 +131,6 @@ def finish(start: Start, name: str) -> None:
     running.stop()
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
 def test_groups_are_in_the_tables(name: str, grouped: Directory, start: Start) -> None:
     before = groups_of(grouped)
     assert before == {"crew": {uid(5), uid(6)}, "staff": {uid(n) for n in (0, 1, 2, 3, 5, 6)}}
@@ -136,21 +153,21 @@ def test_groups_are_in_the_tables(name: str, grouped: Directory, start: Start) -
             connection.delete_s(dn)
     finish(start, name)
     assert groups_in(name) == {}
-    with closing(database(name)) as db:
-        assert db.execute("SELECT count(*) FROM member").fetchone() == (0,)
+    assert execute(name, "SELECT count(*) FROM member") == [(0,)]
 
 
+TOLD = "CREATE TABLE told (what TEXT, team TEXT, dn BLOB)"
 WATCH = """
-CREATE TABLE told (what TEXT, team TEXT, dn BLOB);
-CREATE TRIGGER come AFTER INSERT ON member
-    BEGIN INSERT INTO told VALUES ('come', new.team, new.dn); END;
-CREATE TRIGGER gone AFTER DELETE ON member
-    BEGIN INSERT INTO told VALUES ('gone', old.team, old.dn); END;
+CREATE TRIGGER {0} AFTER {1} ON member BEGIN INSERT INTO told VALUES ('{0}', {2}.team, {2}.dn); END
 """
+TOLD_POSTGRESQL = "CREATE TABLE told (what text, team uuid, dn bytea)"
+WATCH_POSTGRESQL = """
+CREATE RULE {0} AS ON {1} TO member DO ALSO INSERT INTO told VALUES ('{0}', {2}.team, {2}.dn)
+"""
+MEMBERS = "SELECT team, dn FROM member"
 INSTANTS = [("told", 1), ("told", 4), ("committing", 1), ("committed", 1)]
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
 def test_each_member_comes_and_goes_once_whenever_it_is_killed(
     name: str, grouped: Directory, start: Start
 ) -> None:
@@ -158,17 +175,17 @@ def test_each_member_comes_and_goes_once_whenever_it_is_killed(
         start(recipe(name), "-m", "tests.docs.dying", moment, str(number), "--").wait_for_kill()
     finish(start, name)
     assert groups_in(name) == groups_of(grouped)
-    with closing(database(name)) as db:
-        before = set(db.execute("SELECT team, dn FROM member"))
-        db.executescript(WATCH)
+    before = set(execute(name, MEMBERS))
+    table, rule = (TOLD_POSTGRESQL, WATCH_POSTGRESQL) if name == IN_POSTGRESQL else (TOLD, WATCH)
+    rules = rule.format("come", "INSERT", "new"), rule.format("gone", "DELETE", "old")
+    execute(name, table, *rules)
     change(grouped)
     for moment, number in INSTANTS:
         start(recipe(name), "-m", "tests.docs.dying", moment, str(number), "--").wait_for_kill()
     finish(start, name)
     assert groups_in(name) == groups_of(grouped)
-    with closing(database(name)) as db:
-        after = set(db.execute("SELECT team, dn FROM member"))
-        told: list[Any] = db.execute("SELECT * FROM told").fetchall()
+    after = set(execute(name, MEMBERS))
+    told = execute(name, "SELECT * FROM told")
     expected = [("come", *row) for row in after - before] + [
         ("gone", *row) for row in before - after
     ]

@@ -11,12 +11,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Callable
 
+import psycopg
 import pytest
 
 from tests.conftest import missing_servers_skip
 from tests.docs.conftest import PEOPLE, Directory, Program
 from tests.docs.snippets import PYTHON, ROOT, Block, program
 from tests.servers.people import person_dn
+from tests.servers.postgresql import PostgreSQL
 from tests.servers.process import find_program
 
 Start = Callable[[Block], Program]
@@ -31,6 +33,7 @@ TESTED = {
     ("iteration.rst", "loop.py"),
     ("iteration.rst", "aloop.py"),
     ("iteration.rst", "acallback.py"),
+    ("iteration.rst", "rows.py"),
     ("iteration.rst", "several.py"),
     ("monitoring.rst", "figures.py"),
     ("testing.rst", "accounts.py"),
@@ -170,6 +173,16 @@ def test_acallback(directory: Directory, start: Start) -> None:
     lines = start(program("acallback.py", "iteration.rst")).wait().splitlines()
     assert len(lines) == PEOPLE
     assert all(line.startswith("welcomed uid=") for line in lines)
+
+
+def test_rows(
+    directory: Directory, start: Start, directory_database: None, postgresql: PostgreSQL
+) -> None:
+    assert start(program("rows.py", "iteration.rst")).wait() == ""
+    url = postgresql.socket_url.replace("@/postgres", "@/directory")
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT DISTINCT dn FROM welcomed").fetchall()
+    assert len(rows) == PEOPLE
 
 
 def test_several(directory: Directory, start: Start) -> None:

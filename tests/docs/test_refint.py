@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Any, Callable
 
 import pytest
@@ -12,11 +11,12 @@ from tests.docs.conftest import PEOPLE, READER, Directory
 from tests.docs.snippets import recipe
 from tests.docs.test_groups import (
     IN_STEP,
+    MEMBERS,
     PROGRAMS,
     STAFF,
     Start,
     add_group,
-    database,
+    execute,
     finish,
     groups_in,
     groups_of,
@@ -43,10 +43,7 @@ def directory(run_server: Callable[..., Any]) -> Directory:
 
 
 def members_of(name: str) -> int:
-    with closing(database(name)) as db:
-        (number,) = db.execute("SELECT count(*) FROM member").fetchone()
-    assert isinstance(number, int)
-    return number
+    return len(execute(name, MEMBERS))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -69,8 +66,7 @@ def test_what_refint_did_is_known_after_an_hour(
 
     finish(start, name)  # a resume does not know better
     assert groups_in(name) == {"staff": {uid(0), uid(2)}}
-    with closing(database(name)) as db, db:
-        db.execute(DUE)
+    execute(name, DUE)
     finish(start, name)
     assert groups_in(name) == groups_of(directory) == {"staff": {"renamed", uid(2)}}
     assert members_of(name) == 2

@@ -32,3 +32,27 @@ class Proxy(Relay):
         elif not self.stalled.is_set():
             self.drip(client, data)
         return True
+
+
+class Gate(Relay):
+    """Hands on everything, and keeps what the server says while it is shut."""
+
+    def __init__(self, server_port: int) -> None:
+        super().__init__(server_port)
+        self._open = threading.Event()
+        self._open.set()
+        self.held = threading.Event()
+
+    def shut(self) -> None:
+        self.held.clear()
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def _heard(self, client: socket.socket, data: bytes) -> bool:
+        if not self._open.is_set():
+            self.held.set()
+            self._open.wait()
+        client.sendall(data)
+        return True

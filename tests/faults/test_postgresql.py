@@ -28,6 +28,7 @@ from tests.cli.commands import ROOT, run
 from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
 from tests.servers.people import SUFFIX, people_ldif, person_dn
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgreSQL
 
 PEOPLE = 200
@@ -100,6 +101,31 @@ def test_kills(server: Slapd, database: str) -> None:
     assert len({uuid for uuid, kind, _ in rows if kind == "add"}) == ENTRIES
     assert [kind for _, kind, _ in rows] == ["add"] * ENTRIES + ["modify"] * 5
     assert len({uuid for uuid, kind, _ in rows if kind == "modify"}) == 5
+
+
+def test_kills_behind_a_pooler(
+    server: Slapd, database: str, postgresql: PostgreSQL, run_server: Callable[..., Any]
+) -> None:
+    """It pools sessions, and is told when its client is gone."""
+    pooler = run_server(PgBouncer, server=postgresql, mode="session")
+    name = database.partition("@/")[2].partition("?")[0]
+    behind = f"{pooler.url.replace('/postgres', f'/{name}')}?session_pooling=true"
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "CREATE TABLE told (id bigserial PRIMARY KEY, uuid uuid, kind text, phase text)"
+        )
+    for death in (1, 77, ENTRIES):
+        with program(server, behind, death) as process:
+            assert process.wait(HANGS_SECONDS) == -signal.SIGKILL
+    with program(server, behind, ENTRIES + 2) as process:
+        wait_until(lambda: len(told(database)) == ENTRIES)
+        pooler.restart()
+        with server.connected() as connection:
+            connection.modify_s(person_dn(1), [(ldap.MOD_REPLACE, "description", [b"x"])])
+        assert process.wait(HANGS_SECONDS) != 0  # the connection is lost
+    with program(server, behind) as process:
+        wait_until(lambda: len(told(database)) > ENTRIES)
+    assert [kind for _, kind, _ in told(database)] == ["add"] * ENTRIES + ["modify"]
 
 
 class Counter(BaseCallback):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.servers.certificates import make_certificates
 from tests.servers.process import (
     LOOPBACK,
     POLL_SECONDS,
@@ -27,19 +28,22 @@ CONFIG = """\
 listen_addresses = '{host}'
 port = {port}
 unix_socket_directories = '{sockets}'
-fsync = off
-full_page_writes = off
 max_connections = 50
 shared_buffers = 32MB
-autovacuum = off
 log_min_messages = warning
+"""
+THROWN_AWAY = """\
+fsync = off
+full_page_writes = off
+autovacuum = off
 """
 
 
 class PostgreSQL(Server):
-    """One PostgreSQL cluster on loopback, without fsync.
+    """One PostgreSQL cluster on loopback; without fsync, unless it is *durable*.
 
     Attributes:
+        ca_file: of the authority that signed its certificate, with *tls*.
         user: a superuser.
         password: of that one, over TCP.
         url: with the password, over TCP.
@@ -48,7 +52,10 @@ class PostgreSQL(Server):
 
     user = "postgres"
 
-    def __init__(self) -> None:
+    ca_file: Path | None = None
+
+    def __init__(self, *, tls: bool = False, durable: bool = False) -> None:
+        self._tls, self._durable = tls, durable
         self._programs = newest_programs()
         self._as_nobody = _as_nobody()
         super().__init__("postgresql", start_seconds=120)
@@ -69,9 +76,22 @@ class PostgreSQL(Server):
             "-U", self.user, "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions",
             "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password}",
         )  # fmt: skip
+        if self._tls:
+            self._make_certificates()
         text = CONFIG.format(host=LOOPBACK, port=self.port, sockets=self.directory)
         with (self._data / "postgresql.conf").open("a", encoding="ascii") as file:
-            file.write(text)
+            file.write(text if self._durable else text + THROWN_AWAY)
+
+    def _make_certificates(self) -> None:
+        home = self.directory / "tls"
+        home.mkdir()
+        files = make_certificates(home)
+        self.ca_file = files.ca_file
+        if self._as_nobody:
+            run("chown", "-R", f"{USER}:{GROUP}", str(home))
+        with (self._data / "postgresql.conf").open("a", encoding="ascii") as file:
+            file.write(f"ssl = on\nssl_cert_file = '{files.cert_file}'\n")
+            file.write(f"ssl_key_file = '{files.key_file}'\n")
 
     def _command(self) -> list[str]:
         return [*self._as_nobody, str(self._programs / "postgres"), "-D", str(self._data)]

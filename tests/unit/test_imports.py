@@ -93,6 +93,7 @@ DOORS = {
     "network.consumer": {"ldap.ldapobject"},
     "network.diagnosis": {"socket", "ssl"},
     "network.handshake": {"socket", "ssl"},
+    "waiting.greenlets": {"asyncio", "selectors"},
     "waiting.waker": {"select", "socket"},
     "asynchronous": {"asyncio"},
     "service": {"socket"},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The progress of a refresh, on stderr, if that is a terminal.
+"""The progress of a refresh, or of a move, on stderr, if that is a terminal.
 
 No thread draws: the line is erased before anything else is written.
 """
@@ -41,7 +41,7 @@ class Seen(NamedTuple):
 
 
 class RefreshProgress:
-    """A progress line, which disappears when the refresh is done.
+    """A progress line, which disappears when the refresh, or another piece of work, is done.
 
     Attributes:
         wanted: whether it is shown at all.
@@ -49,8 +49,18 @@ class RefreshProgress:
         before: called before the line is drawn.
     """
 
-    def __init__(self) -> None:
-        """Initialize; nothing is shown yet."""
+    def __init__(
+        self,
+        word: str = "refresh",
+        text: str = "{entries:,} entries, {rate:,.0f}/s, {changes:,} changes",
+    ) -> None:
+        """Initialize; nothing is shown yet.
+
+        Args:
+            word: what is done.
+            text: the format of how far it is.
+        """
+        self._word, self._text = word, text
         self.look: Callable[[], Seen] = lambda: Seen(False, 0, None, 0)
         self.before: Callable[[], object] = lambda: None
         self._lock = RLock()
@@ -105,7 +115,7 @@ class RefreshProgress:
         self._before = seen.changes
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("refresh"),
+            TextColumn(self._word),
             BarColumn(bar_width=20),
             TextColumn("{task.fields[seen]}"),
             TimeElapsedColumn(),
@@ -116,7 +126,7 @@ class RefreshProgress:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._progress.add_task("refresh", total=None, seen="", left="")
+        self._task = self._progress.add_task(self._word, total=None, seen="", left="")
 
     def _show(self, progress: Progress, seen: Seen) -> None:
         changes = seen.changes - self._before
@@ -126,7 +136,7 @@ class RefreshProgress:
             self._task,
             completed=min(entries, seen.expected),
             total=seen.expected or None,
-            seen=f"{entries:,} entries, {rate:,.0f}/s, {changes:,} changes",
+            seen=self._text.format(entries=entries, rate=rate, changes=changes),
             left=_left(seen.expected - entries, rate),
         )
         if not self._shown:
@@ -140,3 +150,26 @@ def _left(entries: int, rate: float) -> str:
     if entries <= 0 or not rate:
         return ""
     return f"up to {timedelta(seconds=math.ceil(entries / rate))} left"
+
+
+@contextmanager
+def counting(word: str, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress line until the context ends; yield what takes how much is done, of how much.
+
+    Args:
+        word: what is done.
+        what: what is counted.
+    """
+    progress = RefreshProgress(word, f"{{entries:,}} {what}, {{rate:,.0f}}/s")
+    seen = Seen(True, 0, 0, 0)
+    progress.look = lambda: seen
+
+    def tell(done: int, total: int) -> None:
+        nonlocal seen
+        seen = Seen(True, 0, done, total)
+        progress.tick()
+
+    try:
+        yield tell
+    finally:
+        progress.end()

@@ -6,6 +6,7 @@ whatever a callback sets on the connection.
 """
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -19,7 +20,9 @@ from psycopg.rows import tuple_row
 from ...exceptions import StoreBusy, StoreError, StoreInvalid, StoreLost
 from ...protocol.view import Record
 from ...waiting import forking
-from ..base import never
+from ...waiting.coroutines import Ask, BlockingCall
+from ...waiting.waker import wait_for
+from ..base import never, nobody
 from ..location import PostgreSQL
 from . import leases
 from .session import Lapse, Session, connect
@@ -49,10 +52,12 @@ class Database:
         place: the database, and the schema in it.
         qualifier: what comes before the names of the store's tables.
         stopping: returns True once a stop was requested.
+        asker: returns what waits in its place; see :attr:`.Store.asker`.
     """
 
-    def __init__(self, place: PostgreSQL) -> None:
+    def __init__(self, place: PostgreSQL, asker: Callable[[], Optional[Ask]] = nobody) -> None:
         """Initialize without a connection."""
+        self.asker = asker
         self.place = place
         self.qualifier = f'"{place.schema}".'
         self.stopping: Callable[[], bool] = never
@@ -106,8 +111,11 @@ class Database:
         Raises:
             ConfigurationError, StoreError: see :func:`.session.connect`.
         """
-        session, self._session = connect(self.place, lease, writes=writes), None
+        asked = partial(connect, self.place, lease, writes=writes)
+        ask, self._session = self.asker(), None
+        session: Session = asked() if ask is None else ask(BlockingCall(asked))
         session.stopping = lambda: self.stopping()
+        session.asker = lambda: self.asker()
         session.patience, session.at_work = lease, partial(self._at_work, *session.identity)
         self._session = session
         forking.register(self)
@@ -139,6 +147,14 @@ class Database:
     def lapse(self) -> Optional[Lapse]:
         """What preceded the loss of the connection; None if it is not lost."""
         return None if self._session is None else self._session.lapse
+
+    def pause(self, seconds: float) -> None:
+        """Wait for some time."""
+        ask, deadline = self.asker(), time.monotonic() + seconds
+        if ask is None:
+            wait_for(deadline)
+        else:
+            ask(BlockingCall(wait_for, deadline))
 
     def close(self) -> None:
         """Close the connection, if there is one; an open transaction is rolled back."""
@@ -187,7 +203,7 @@ class Database:
         self, sql: str, values: Sequence[Any], convert: Callable[[tuple[Any, ...]], T]
     ) -> list[T]:
         """Return all rows, each converted."""
-        return list(map(convert, self.execute(sql, values)))
+        return list(map(convert, self.execute(sql, values).fetchall()))
 
     def select(
         self, sql: str, values: Sequence[Any], convert: Callable[[tuple[Any, ...]], T]

@@ -24,6 +24,9 @@ class PostgreSQLEntries(EntryTable):
 
     Entries to delete are buffered.  As with :class:`.cache.EntryCache`, they stay in the buffer if
     they are deleted during a callback.
+
+    Attributes:
+        writes: how often something was written or deleted.
     """
 
     def __init__(self, database: Database, in_callback: Callable[[], bool] = lambda: False) -> None:
@@ -33,6 +36,7 @@ class PostgreSQLEntries(EntryTable):
         self._in_callback = in_callback
         self._removed: list[bytes] = []
         self._shown = 0
+        self.writes = 0
 
     # --- reading
 
@@ -119,11 +123,11 @@ class PostgreSQLEntries(EntryTable):
         sql = f"SELECT {_COLUMNS} FROM {self._table} WHERE uuid > ? ORDER BY uuid LIMIT ?"
         return self._database.records(sql, (uuid, limit))
 
-    def keys_after(self, uuid: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Return up to *limit* pairs of key and UUID, for UUIDs above *uuid*, in their order."""
+    def uuids_after(self, uuid: bytes, limit: int) -> list[bytes]:
+        """Return up to *limit* UUIDs above *uuid*, in their order."""
         self.settle()
-        sql = f"SELECT key, uuid FROM {self._table} WHERE uuid > ? ORDER BY uuid LIMIT ?"
-        return self._database.fetch(sql, (uuid, limit), _pair)
+        sql = f"SELECT uuid FROM {self._table} WHERE uuid > ? ORDER BY uuid LIMIT ?"
+        return self._database.fetch(sql, (uuid, limit), _first)
 
     def keys_of(self, uuids: Collection[bytes]) -> list[tuple[bytes, bytes]]:
         """Return pairs of key and UUID of the entries with these UUIDs."""
@@ -151,6 +155,7 @@ class PostgreSQLEntries(EntryTable):
 
     def write(self, records: Iterable[Record]) -> None:
         self.settle()
+        self.writes += 1
         uuids, keys, names, attrs = zip(*records)
         sql = (
             f"INSERT INTO {self._table} ({_COLUMNS}) SELECT * FROM "
@@ -161,6 +166,7 @@ class PostgreSQLEntries(EntryTable):
         self._database.execute(sql, values)
 
     def delete(self, uuid: bytes) -> None:
+        self.writes += 1
         self._removed.append(uuid)
         if len(self._removed) >= _REMOVED:
             self.settle()
@@ -178,6 +184,10 @@ class PostgreSQLEntries(EntryTable):
     def forget(self) -> None:
         """Discard what is buffered."""
         self._removed, self._shown = [], 0
+
+
+def _first(row: "tuple[bytes]") -> bytes:
+    return row[0]
 
 
 def _pair(row: "tuple[bytes, bytes]") -> "tuple[bytes, bytes]":

@@ -6,7 +6,6 @@ import time
 from typing import NamedTuple
 
 from ...exceptions import StoreLocked
-from ...waiting.waker import wait_for
 from .database import Database
 
 _RETRY = 0.05
@@ -77,7 +76,7 @@ def lock(database: Database, what: str, patience: float = 0.0) -> None:
                 f"the data store at {database.place} is in use by another client: stop that one, "
                 "or use another schema"
             )
-        wait_for(time.monotonic() + _RETRY)
+        database.pause(_RETRY)
 
 
 def unlock(database: Database, what: str) -> None:

@@ -80,18 +80,11 @@ _RELATIONS = """
 SELECT relname::text, relkind::text,
     relhastriggers AND EXISTS (SELECT 1 FROM pg_catalog.pg_trigger
         WHERE tgrelid = pg_class.oid AND NOT tgisinternal),
-    relhasrules
+    relhasrules, attname::text, pg_catalog.format_type(atttypid, atttypmod)
 FROM pg_catalog.pg_class
 JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+LEFT JOIN pg_catalog.pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
 WHERE nspname = ? AND relkind IN ('r', 'p', 'v', 'm', 'f')
-ORDER BY relname
-"""
-_ATTRIBUTES = """
-SELECT relname::text, attname::text, pg_catalog.format_type(atttypid, atttypmod)
-FROM pg_catalog.pg_attribute
-JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
-JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
-WHERE nspname = ? AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
 ORDER BY relname, attnum
 """
 
@@ -116,10 +109,10 @@ class Found(NamedTuple):
 
 def look(database: Database) -> Found:
     """Return what is in the schema."""
-    values = (database.place.schema,)
-    relations = {name: (*rest,) for name, *rest in database.fetch(_RELATIONS, values, tuple)}
+    relations: dict[str, tuple[str, bool, bool]] = {}
     columns: dict[str, dict[str, str]] = {}
-    for table, column, kind in database.fetch(_ATTRIBUTES, values, tuple) if relations else ():
+    for table, *rest, column, kind in database.fetch(_RELATIONS, (database.place.schema,), tuple):
+        relations[table] = (*rest,)
         columns.setdefault(table, {})[column] = kind
     return Found(relations, columns)
 

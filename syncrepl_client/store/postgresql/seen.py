@@ -4,7 +4,7 @@
 So to mark one, and to look for its mark, takes no round trip.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Optional
@@ -33,6 +33,7 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
         self._cache = cache
         self._placed: dict[bytes, None] = {}  # a set that keeps its order
         self._marks: Optional[ScratchMap] = None
+        self._none_unseen: Optional[int] = None  # as long as nothing else was written
 
     @property
     def _all(self) -> ScratchMap:
@@ -44,6 +45,7 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
         self._mark(uuids, _PRESENT)
 
     def mark_placed(self, uuid: bytes) -> None:
+        self._none_unseen = None
         self._placed[uuid] = None
         if len(self._placed) >= _MANY:
             self.flush()
@@ -56,6 +58,7 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
 
     def _mark(self, uuids: Iterable[bytes], mark: int) -> None:
         self.flush()
+        self._none_unseen = None
         self._all.add(uuids, mark, replace=mark != _PRESENT)
 
     def flush(self) -> None:
@@ -77,10 +80,26 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
     def any_unknown(self) -> bool:
         self.flush()
         self._cache.flush()
-        for present in self._marked(_PRESENT):
-            if len(self._entries.keys_of(present)) != len(present):
+        present = self._all.after(b"", _PRESENT, 1)
+        if not present:
+            return False
+        last, none_unseen = b"", True
+        for portion, marks in self._surveyed():
+            last = portion[-1]
+            none_unseen = none_unseen and not _unkept(portion, marks)
+            marked = {uuid for uuid, mark in marks.items() if mark == _PRESENT}
+            if not marked.issubset(portion):
                 return True
-        return False
+        self._none_unseen = self._entries.writes if none_unseen else None
+        return bool(self._all.after(last, _PRESENT, 1))
+
+    def _surveyed(self) -> Iterator[tuple[list[bytes], dict[bytes, int]]]:
+        """Yield all UUIDs of the store in portions, each with the marks up to its last one."""
+        last = b""
+        # Reading a range is several times as fast as looking for each.
+        while portion := self._entries.uuids_after(last, _PORTION):
+            yield portion, self._all.between(last, portion[-1])
+            last = portion[-1]
 
     def to_delete(self, *, unseen: bool) -> Iterator[Record]:
         doomed = sort_pairs(self._doomed(unseen=unseen), reverse=True)
@@ -102,11 +121,12 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
             yield from self._entries.keys_of(gone)
 
     def _unseen(self) -> Iterator[tuple[bytes, bytes]]:
-        last = b""
-        while portion := self._entries.keys_after(last, _PORTION):
-            first, last = portion[0][1], portion[-1][1]
-            kept = self._all.others(first, last, _GONE)
-            yield from (pair for pair in portion if pair[1] not in kept)
+        if self._none_unseen == self._entries.writes:  # known from any_unknown()
+            return
+        for portion, marks in self._surveyed():
+            doomed = _unkept(portion, marks)
+            if doomed:
+                yield from self._entries.keys_of(doomed)
 
     def _marked(self, mark: int) -> Iterator[list[bytes]]:
         """Yield the UUIDs with that mark, in portions."""
@@ -125,9 +145,11 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
                 self.flush()
             except BaseException:
                 self._placed.clear()
+                self._none_unseen = None
                 raise
 
     def clear(self) -> None:
+        self._none_unseen = None
         self._placed.clear()
         if self._marks is not None:
             self._marks.clear()
@@ -138,3 +160,8 @@ class PostgreSQLSeenUUIDs(SeenUUIDs):
         marks, self._marks = self._marks, None
         if marks is not None:
             marks.close()
+
+
+def _unkept(uuids: Iterable[bytes], marks: Mapping[bytes, int]) -> list[bytes]:
+    """Return those that are not marked, or marked as gone."""
+    return [uuid for uuid in uuids if marks.get(uuid, _GONE) == _GONE]

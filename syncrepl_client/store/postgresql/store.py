@@ -29,6 +29,8 @@ from .tenancy import NOW, Tenancy
 class PostgreSQLStore(CachedStore):
     """Entries and cookie in a schema of a PostgreSQL database."""
 
+    waits = True
+
     def __init__(self, place: Union[PostgreSQL, str], *, lease: Optional[float] = None) -> None:
         """Connect if there is a store at *place*; otherwise check that there is nothing else.
 
@@ -41,7 +43,8 @@ class PostgreSQLStore(CachedStore):
             ConfigurationError: libpq can't read the URL.
             StoreError: there is no connection, the store is in use, or there is something else.
         """
-        self._database = Database(PostgreSQL(place) if isinstance(place, str) else place)
+        where = PostgreSQL(place) if isinstance(place, str) else place
+        self._database = Database(where, lambda: self.asker())
         self._database.stopping = lambda: self.stopping()
         self.qualifier = self._database.qualifier
         self._origin = f"{self.qualifier}syncrepl_origin"
@@ -60,9 +63,8 @@ class PostgreSQLStore(CachedStore):
         """The database and the schema."""
         return self._database.place
 
-    def _prepare(self) -> None:
+    def _prepare(self, found: schema.Found) -> None:
         """Make the store if it does not exist, migrate it, and become its holder."""
-        found = schema.look(self._database)
         if not schema.store_exists(self._database, found):
             with self._database.transaction():
                 schema.create(self._database)
@@ -93,7 +95,7 @@ class PostgreSQLStore(CachedStore):
             return
         try:
             self._tenancy.require()
-            self._prepare()
+            self._prepare(schema.look(self._database))
         except BaseException:
             self.close()
             raise
@@ -145,15 +147,18 @@ class PostgreSQLStore(CachedStore):
 
     def _take(self) -> bool:
         self._tenancy.connect()
-        self._there = schema.store_exists(self._database, schema.look(self._database))
+        found = schema.look(self._database)
+        self._there = schema.store_exists(self._database, found)
         if self.lease is None and not self._there:
             self.drop()
             return True
         if not self._tenancy.held:
             if not self._tenancy.take():
                 return False
-            if schema.store_exists(self._database, schema.look(self._database)):
-                self._prepare()
+            if not self._there:  # another client may have made it just now
+                found = schema.look(self._database)
+            if schema.store_exists(self._database, found):
+                self._prepare(found)
         return True
 
     def keep(self) -> None:
@@ -187,7 +192,7 @@ class PostgreSQLStore(CachedStore):
             else:
                 self._cache.flush()
                 portion = next(portions, None)
-                self._cache.replace(portion or ())
+                self._cache.add(portion or ())
 
     def has_displaced(self) -> bool:
         self._write_out()
@@ -200,7 +205,7 @@ class PostgreSQLStore(CachedStore):
     def count(self) -> int:
         if not self._there:
             return 0
-        with closing(Database(self.place)) as reader:
+        with closing(Database(self.place, self.asker)) as reader:
             reader.open()
             return PostgreSQLEntries(reader).count()
 

@@ -77,8 +77,10 @@ class Tenancy:
         self._database.open(self.lease, writes=True)
         if self.lease is not None:
             locks.try_lock(self._database, CLIENTS, shared=True)
-        # Where only the connection broke, the server may not know for hours.
-        if self._mine is not None and self._database.end_session(*self._mine):
+        # Where only the connection broke, the server may not know for hours.  A pooler may have
+        # given the session to somebody else by now.
+        pooled = self._database.place.session_pooling
+        if self._mine is not None and not pooled and self._database.end_session(*self._mine):
             self._patience = _PATIENCE
         self._mine = self._database.connection.identity
 
@@ -89,16 +91,20 @@ class Tenancy:
             StoreLocked: another client has it, and it is not shared.
         """
         patience, self._patience = self._patience, _PATIENCE if self.lease is None else 0.0
+        if self._stuck is None:
+            locks.lock(self._database, STORE, patience)
+            self.held = True
+            return True
+        self.held = self._try(patience) or (self._end_stuck(self._stuck) and self._try(_PATIENCE))
+        if self.held:
+            self._database.limit(self.lease)
+        return self.held
+
+    def _try(self, patience: float) -> bool:
         try:
             locks.lock(self._database, STORE, patience)
         except StoreLocked:
-            if self._stuck is None:
-                raise
-            self._end_stuck(self._stuck)
             return False
-        self.held = True
-        if self.lease is not None:
-            self._database.limit(self.lease)
         return True
 
     def require(self) -> None:
@@ -111,12 +117,16 @@ class Tenancy:
         if not self.held and not self.take():
             raise StoreLocked(f"the data store at {self._database.place} is in use")
 
-    def _end_stuck(self, stuck: Stuck) -> None:
-        """End the session of a holder that waits for its client for longer than the lease."""
+    def _end_stuck(self, stuck: Stuck) -> bool:
+        """End the session of a holder that waits for its client for longer than the lease.
+
+        Returns:
+            whether there was one.
+        """
         holder = next(iter(locks.lockers(self._database, STORE)), None)
         waits = None if holder is None or not holder.waits else (holder.pid, holder.statement)
         if not stuck.is_final(waits) or holder is None:
-            return
+            return False
         logger.warning(
             "the session of %s is ended: it has waited for the rest of a statement for longer than "
             "the lease of %g s",
@@ -124,7 +134,7 @@ class Tenancy:
             self.lease,
             extra={"event": "holder-ended"},
         )
-        self._database.end_session(holder.pid, holder.started)
+        return self._database.end_session(holder.pid, holder.started)
 
     def begin(self) -> None:
         """Begin a term: whoever had the store before can't commit any more."""
