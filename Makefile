@@ -71,6 +71,7 @@ faults-sinks: setup ## Kill relays, followers and brokers, for each kind of sink
 
 faults-postgresql: setup ## Kill followers that share a store, their connections and databases (20 minutes)
 	$(BIN)/python -m tests.faults.takeovers
+	$(BIN)/python -m tests.faults.takeovers --server slapd --pooler
 
 fuzz: setup ## Fuzz every decoder, and the protocol, 10 minutes each
 	$(BIN)/python -m tests.fuzz --seconds 600
