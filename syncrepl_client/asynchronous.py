@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
 from .changes import Change
 from .engine import arguments
-from .engine.baseclient import BaseClient
+from .engine.baseclient import BaseClient, S
 from .exceptions import ClosedError
 from .waiting.coroutines import (
     Await,
@@ -37,7 +37,7 @@ Step = Callable[..., Awaitable[Union[Request, Finished]]]
 """Does what :func:`.coroutines.step` does."""
 
 
-class AsyncSyncrepl(BaseClient):
+class AsyncSyncrepl(BaseClient[S]):
     """Follows the result of one LDAP search, in an asyncio event loop.
 
     It has the arguments and guarantees of :class:`~syncrepl_client.Syncrepl`.  The constructor
@@ -149,7 +149,7 @@ class AsyncSyncrepl(BaseClient):
             await self._idle.wait()
         await self._apart(self._unbind)
 
-    async def __aenter__(self) -> "AsyncSyncrepl":
+    async def __aenter__(self) -> "AsyncSyncrepl[S]":
         self._check_usable("__aenter__")
         self._idle = asyncio.Event()
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Optional
 
 from .changes import Change
 from .engine import arguments
-from .engine.baseclient import BaseClient
+from .engine.baseclient import BaseClient, S
 from .waiting import coroutines
 from .waiting.coroutines import YieldChange
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # few programs verify, and import takes its time
     from .engine.verification import Difference
 
 
-class Syncrepl(BaseClient):
+class Syncrepl(BaseClient[S]):
     """Follows the result of one LDAP search, and calls a callback for each change.
 
     The constructor connects, starts TLS, binds, calls ``bind_complete`` and starts the search.
@@ -144,7 +144,7 @@ class Syncrepl(BaseClient):
         """Close the connection and the store.  Every method raises ClosedError afterwards."""
         self._unbind()
 
-    def __enter__(self) -> "Syncrepl":
+    def __enter__(self) -> "Syncrepl[S]":
         self._check_usable("__enter__")
         return self
 

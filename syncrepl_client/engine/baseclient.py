@@ -9,7 +9,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, Union, cast
 
 from .. import callbacks, url
 from ..exceptions import ClosedError, ConfigurationError, StoreUnreachable, UsageError
@@ -36,19 +36,27 @@ if TYPE_CHECKING:  # few programs ask for them, and import takes its time
     from .stats import Stats
     from .verification import Difference
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault  # from Python 3.13 on: typing's
+
+    S = TypeVarWithDefault("S", bound=Store, default=Store, covariant=True)
+else:
+    S = TypeVar("S")
+
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 20.0
 """The default interval of the heartbeat: silence that triggers it, and time to answer it."""
 
 
-class BaseClient:
+class BaseClient(Generic[S]):
     """Base class of :class:`~syncrepl_client.Syncrepl` and :class:`~syncrepl_client.AsyncSyncrepl`.
 
     Attributes:
-        store: the open data store.
+        store: the open data store; to type checkers it is of the class that was passed as *store*.
     """
 
+    store: S
     _awaits = False
 
     def __init__(
@@ -60,7 +68,7 @@ class BaseClient:
         starttls: bool = False,
         *,
         bind_dn: Optional[str] = None,
-        store: Union[str, Store] = "sqlite",
+        store: Union[str, S] = "sqlite",
         options: Optional[Mapping[int, Any]] = None,
         password: Optional[Password] = None,
         sasl_user: Optional[str] = None,
@@ -171,7 +179,7 @@ class BaseClient:
         self._listens = callback is not None
         self._lent_to: Optional[weakref.ref[ClientCoroutine[None]]] = None
         with contextlib.ExitStack() as undo:
-            self.store = open_store(store, data_path, lease=lease)
+            self.store = cast("S", open_store(store, data_path, lease=lease))
             undo.callback(self.store.close)
             self._delivery = Delivery(
                 self.store,

@@ -116,18 +116,54 @@ Syncrepl("", Partial, MODE)
 """
 
 
-def test_what_is_no_callback_is_refused(tmp_path: Path) -> None:
+def refused(text: str, place: Path) -> list[str]:
+    """Return the lines of a program that mypy finds fault with."""
     if "CI" not in os.environ:
         pytest.importorskip("mypy")
-    program = tmp_path / "callbacks.py"
-    program.write_text(CALLBACKS, encoding="utf-8")
-    lines = CALLBACKS.splitlines()
-    refused = [
+    program = place / "program.py"
+    program.write_text(text, encoding="utf-8")
+    lines = text.splitlines()
+    return [
         lines[int(line.split(":")[1]) - 1]
-        for line in check(tmp_path, [program]).splitlines()
+        for line in check(place, [program]).splitlines()
         if ": error: " in line
     ]
-    assert refused == [line for line in lines if is_wrong(line)]
+
+
+def test_what_is_no_callback_is_refused(tmp_path: Path) -> None:
+    wrong = [line for line in CALLBACKS.splitlines() if is_wrong(line)]
+    assert refused(CALLBACKS, tmp_path) == wrong
+
+
+STORES = """\
+import sqlite3
+from typing import Any
+import psycopg
+from syncrepl_client import AsyncSyncrepl, Syncrepl, SyncreplMode
+from syncrepl_client.store import PostgreSQLStore, SQLiteStore
+
+
+def use(client: Syncrepl) -> None: ...
+
+
+unknown = Syncrepl("state/", None, SyncreplMode.REFRESH_ONLY)
+shared = Syncrepl("", None, SyncreplMode.REFRESH_ONLY, store=PostgreSQLStore("postgresql:///d"))
+alone = AsyncSyncrepl("", None, SyncreplMode.REFRESH_ONLY, store=SQLiteStore("state/db"))
+one: sqlite3.Connection = unknown.store.connection
+two: psycopg.Connection[Any] = shared.store.connection
+three: sqlite3.Connection = alone.store.connection
+four: sqlite3.Connection = shared.store.connection  # wrong
+use(unknown)
+use(shared)
+with shared as same:
+    five: psycopg.Connection[Any] = same.store.connection
+    six: sqlite3.Connection = same.store.connection  # wrong
+"""
+
+
+def test_the_kind_of_a_store_is_known(tmp_path: Path) -> None:
+    wrong = [line for line in STORES.splitlines() if line.endswith("# wrong")]
+    assert refused(STORES, tmp_path) == wrong
 
 
 def is_wrong(line: str) -> bool:
