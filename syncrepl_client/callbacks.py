@@ -49,7 +49,7 @@ class BaseCallback:
         """Called when this client has lost the shared store, or is about to hand it over.
 
         Called after ``activated`` only: by the ``poll()`` that notices the loss, or that ends the
-        search; not by ``unbind()``.  Outside of any transaction.
+        search, and by a constructor that fails; not by ``unbind()``.  Outside of any transaction.
         """
 
     def record_add(self, dn: str, attrs: Attributes) -> None:

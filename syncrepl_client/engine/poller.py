@@ -62,6 +62,9 @@ class Poller:
                 self._searches.begin()
         except LaggingServer as error:
             await self._wait_for(error)
+        except Exception:
+            await self._deactivate()  # nobody will poll
+            raise
 
     async def run(self) -> None:
         """Poll until the search is over."""

@@ -6,8 +6,12 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Optional
 
-NOT_REFUSED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-"""Answers in the range of client errors that are no refusals."""
+NOT_REFUSED = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)
+"""Answers in the range of client errors that are no refusals.  The first is about the secret."""
 AWAY = (
     *NOT_REFUSED,
     HTTPStatus.BAD_GATEWAY,

@@ -169,8 +169,7 @@ def _problem(method: str, path: str, response: httpx.Response) -> Problem:
     reason = f"HTTP status {code} to {method} {path.partition('/')[0]}"
     if isinstance(kind, str) and kind.isascii() and kind.isalpha():  # RFC 7644, 3.12
         reason = f"{reason} ({kind[:30]})"
-    if response.is_client_error and code not in (*NOT_REFUSED, HTTPStatus.UNAUTHORIZED):
+    if response.is_client_error and code not in NOT_REFUSED:
         return Problem(Answer.refused(reason), code)
     seconds = retry_after(response.headers.get("retry-after", ""))
-    away = code in (*AWAY, HTTPStatus.UNAUTHORIZED)
-    return Problem(Answer.failed(reason, seconds), code, away=away)
+    return Problem(Answer.failed(reason, seconds), code, away=code in AWAY)

@@ -29,8 +29,8 @@ _LONGEST_ANSWER = 65536
 class Webhook(Sink):
     """Sends each change as a CloudEvent in a POST request.
 
-    2xx accepts it, 4xx except 408 and 429 refuses it; everything else, redirects included, means
-    another attempt, after the time in ``Retry-After`` if there is one (an hour at most).
+    2xx accepts it, 4xx except 401, 408 and 429 refuses it; everything else, redirects included,
+    means another attempt, after the time in ``Retry-After`` if there is one (an hour at most).
     """
 
     def __init__(

@@ -143,6 +143,16 @@ def test_stores_that_are_not_shared(kind: str, tmp_path: Path) -> None:
         Syncrepl("", Heard, PERSIST, SEARCH, store=store, standby=True)
 
 
+def test_a_constructor_that_fails_ends_what_it_began(server: Slapd, database: str) -> None:
+    callback = Heard()
+    callback.fails["bind"] = LookupError("not now")
+    with pytest.raises(LookupError):
+        follow(server.url, database, callback)
+    assert callback.heard == ["activated", "bind", "deactivated"]
+    with follow(server.url, database, callback) as client:
+        poll_until(client, lambda: client.refreshed)
+
+
 # --- standing by
 
 

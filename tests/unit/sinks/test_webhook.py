@@ -108,7 +108,9 @@ def test_a_rotation(
 ) -> None:
     receiver.secret = OTHER
     with make(receiver.url) as webhook:
-        assert webhook.deliver(messages)[0] == Answer.refused("HTTP status 401")
+        answers = webhook.deliver(messages)
+        assert [answer.outcome for answer in answers] == [Outcome.FAILED] * 4
+        assert answers[0] == Answer.failed("HTTP status 401")
         secret.write_text(f"{SECRET} {OTHER}\n")
         assert webhook.deliver(messages) == [Answer.accepted()] * 4
         secret.unlink()
@@ -123,8 +125,8 @@ def test_a_rotation(
 @needs_httpx
 @pytest.mark.parametrize(("status", "outcome"), [
     *((code, Outcome.ACCEPTED) for code in (200, 201, 202, 204)),
-    *((code, Outcome.REFUSED) for code in (400, 401, 403, 404, 409, 410, 413, 422)),
-    *((code, Outcome.FAILED) for code in (301, 302, 307, 408, 429, 500, 502, 503, 504)),
+    *((code, Outcome.REFUSED) for code in (400, 403, 404, 409, 410, 413, 422)),
+    *((code, Outcome.FAILED) for code in (301, 302, 307, 401, 408, 429, 500, 502, 503, 504)),
 ])  # fmt: skip
 def test_what_a_status_means(
     receiver: Receiver, make: Make, messages: list[Message], status: int, outcome: Outcome
