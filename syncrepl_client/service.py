@@ -70,12 +70,12 @@ class Notifier:
         self._next = time.monotonic() + TICK_SECONDS
         lines = ["WATCHDOG=1"]
         if ready and not self.ready:
-            self.ready = True
             lines.append("READY=1")
         if status != self._status:
-            self._status = status
             lines.append(f"STATUS={status}")
-        self.send(*lines)
+        if self.send(*lines):  # otherwise once more, the next time
+            self.ready = self.ready or ready
+            self._status = status
 
     def extend(self, seconds: float, status: str) -> None:
         """Ask for *seconds* more before READY is missed, and say why."""
@@ -85,13 +85,17 @@ class Notifier:
         """Report that the program ends."""
         self.send("STOPPING=1")
 
-    def send(self, *lines: str) -> None:
-        """Send assignments such as ``READY=1``; an error is logged, and that is all."""
+    def send(self, *lines: str) -> bool:
+        """Send assignments such as ``READY=1``; return whether that was done.
+
+        An error is logged.  So is a service manager that does not listen: nobody waits for it.
+        """
         if not self.enabled:
-            return
+            return False
         address = self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+                connection.setblocking(False)
                 connection.connect("\0" + address[1:] if address[0] == "@" else address)
                 connection.sendall("\n".join(each.replace("\n", " ") for each in lines).encode())
         except OSError as error:
@@ -101,6 +105,8 @@ class Notifier:
                 error,
                 extra={"event": "notify-failed"},
             )
+            return False
+        return True
 
 
 def _watchdog_seconds() -> Optional[float]:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,3 +103,22 @@ def test_whose_watchdog_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Notifier().enabled
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid() + 1))
     assert Notifier().interval == 10
+
+
+def test_a_service_manager_that_does_not_listen(
+    told: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Nobody waits for it, and it gets what it missed."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    notifier = Notifier()
+    while notifier.send("WATCHDOG=1"):
+        pass
+    assert "can't be told" in caplog.text
+    notifier.report("follows", ready=True)
+    notifier.stopping()
+    assert not notifier.ready
+    for _ in range(2):
+        told.recv(4096)
+    notifier.report("follows", ready=True)
+    assert notifier.ready
+    assert until(told, "READY=1") == ["WATCHDOG=1", "READY=1", "STATUS=follows"]
