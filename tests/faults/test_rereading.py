@@ -225,7 +225,7 @@ def test_a_known_entry_that_a_search_finds_after_all(tmp_path: Path) -> None:
 def test_no_doubt_is_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is killed while an entry is looked for hears of it again."""
     monkeypatch.setattr(rereading, "HOLD_SECONDS", 600.0)
-    told = [person(2, "new", MODIFY, numbered(2)), person(1, "new", MODIFY, numbered(3))]
+    told = [person(1, "new", MODIFY, numbered(2)), person(2, "new", MODIFY, numbered(3))]
     with Scene(tmp_path, *told) as scene:
         scene.hides |= {dn(1)}
         scene.pause.go_on()
