@@ -6,13 +6,13 @@ the rows of callbacks.
 """
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from typing import Optional, Union
 
 from ...entries import dn
 from ...exceptions import StoreError, StoreLost
 from ...protocol.view import Record
-from ..base import FORMAT_VERSION, Holder, Origin, pack_names, unpack_names
+from ..base import FORMAT_VERSION, Holder, Origin, unpack_names
 from ..cache import EntryCache
 from ..cached import CachedStore
 from ..fresh import FreshSeenUUIDs
@@ -28,6 +28,9 @@ from .tenancy import NOW, Tenancy
 
 class PostgreSQLStore(CachedStore):
     """Entries and cookie in a schema of a PostgreSQL database."""
+
+    _database: Database
+    _seen: PostgreSQLSeenUUIDs
 
     waits = True
 
@@ -219,10 +222,6 @@ class PostgreSQLStore(CachedStore):
     def log(self) -> PostgreSQLLog:
         return self._log
 
-    @property
-    def in_transaction(self) -> bool:
-        return self._database.in_transaction
-
     def begin(self) -> None:
         if self.in_transaction:
             raise StoreError("a transaction is open already")
@@ -231,9 +230,7 @@ class PostgreSQLStore(CachedStore):
 
     def commit(self, origin: Optional[Origin] = None) -> None:
         self._require_transaction()
-        self._cache.flush()
-        self._entries.settle()
-        self._log.flush()
+        self._flush()
         names = ("changed", *(Origin._fields if origin is not None else ()))
         cells = schema.origin_cells(origin) if origin is not None else []
         values = ", ".join((NOW, *"?" * len(cells)))
@@ -249,50 +246,24 @@ class PostgreSQLStore(CachedStore):
                 self._database.rollback()
                 self._read_namesakes()
 
-    def _forget(self) -> None:
-        """Discard what is not written yet."""
-        self._cache.forget()
-        self._entries.forget()
-        self._log.forget()
-
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        self._require_transaction()
+    def _flush(self) -> None:
         self._cache.flush()
         self._entries.settle()
         self._log.flush()
-        self._database.execute("SAVEPOINT syncrepl_savepoint")
-        try:
-            with self._seen.savepoint():
-                yield
-        except BaseException:
-            self._forget()
-            if self.in_transaction:
-                self._database.execute("ROLLBACK TO SAVEPOINT syncrepl_savepoint")
-                self._database.execute("RELEASE SAVEPOINT syncrepl_savepoint")
-            if not self._database.is_lost:
-                self._read_namesakes()
-            raise
-        self._require_transaction()
-        self._database.execute("RELEASE SAVEPOINT syncrepl_savepoint")
+
+    def _forget(self) -> None:
+        self._cache.forget()
+        self._entries.forget()
+        self._log.forget()
 
     def _require_transaction(self) -> None:
         if self._database.is_aborted:
             raise StoreError(ABORTED)
         if self._database.is_lost:
             raise StoreLost(f"the connection to {self.place} was lost")
-        if not self.in_transaction:
-            raise StoreError(
-                "no transaction is open; if a callback ended it: don't commit or roll back on "
-                "client.store.connection, nor use it as a context manager"
-            )
-
-    def tell_apart(self, name: bytes) -> None:
-        self._require_transaction()
-        self.namesakes = {*self.namesakes, name}
-        packed = pack_names(self.namesakes)
-        self._database.execute(f"UPDATE {self._origin} SET namesakes = ?", (packed,))
+        super()._require_transaction()
 
     def _read_namesakes(self) -> None:
-        row = self._database.row(f"SELECT namesakes FROM {self._origin}")
-        self.namesakes = unpack_names(row[0] if row else None)
+        if not self._database.is_lost:
+            row = self._database.row(f"SELECT namesakes FROM {self._origin}")
+            self.namesakes = unpack_names(row[0] if row else None)

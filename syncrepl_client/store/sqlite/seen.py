@@ -6,6 +6,7 @@ store doesn't have are stored themselves.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Optional
 
 from ...entries import dn
@@ -72,6 +73,15 @@ class SQLiteSeenUUIDs(SeenUUIDs):
             uuids = list(self._placed)
             self._mark(uuids, _PLACED)
             self._placed.clear()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Return a context manager that undoes what was marked inside it if it raises.
+
+        The tables of the marks are rolled back with the others.
+        """
+        self.flush()
+        yield
 
     def forget(self) -> None:
         """Discard the buffered marks."""

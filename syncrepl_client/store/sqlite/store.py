@@ -8,13 +8,13 @@ whole and in order, and their changes are reported again.
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Optional
 
 from ...entries import dn
-from ...exceptions import StoreError, StoreInvalid
+from ...exceptions import StoreInvalid
 from ...protocol.view import Record
-from ..base import FORMAT_VERSION, Origin, check_path, pack_names
+from ..base import FORMAT_VERSION, Origin, check_path
 from ..cache import EntryCache
 from ..cached import CachedStore
 from ..fresh import FreshSeenUUIDs
@@ -40,12 +40,14 @@ BESIDE = ("-wal", "-shm", "-journal")
 _GET_ORIGIN = f"SELECT {', '.join(Origin._fields)} FROM syncrepl_origin"
 _SET_ORIGIN = f"UPDATE syncrepl_origin SET {', '.join(f'{name} = ?' for name in Origin._fields)}"
 _GET_NAMESAKES = "SELECT namesakes FROM syncrepl_origin"
-_SET_NAMESAKES = "UPDATE syncrepl_origin SET namesakes = ?"
 _COUNT = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
 
 
 class SQLiteStore(CachedStore):
     """Entries and cookie in one file."""
+
+    _database: Database
+    _seen: SQLiteSeenUUIDs
 
     def __init__(self, path: str) -> None:
         """Open the store at *path* if it exists; otherwise check that it can be created.
@@ -190,10 +192,6 @@ class SQLiteStore(CachedStore):
     def log(self) -> SQLiteLog:
         return self._log
 
-    @property
-    def in_transaction(self) -> bool:
-        return self._database.in_transaction
-
     def begin(self) -> None:
         if self._lock is not None:
             self._lock.check(self.path)
@@ -202,8 +200,7 @@ class SQLiteStore(CachedStore):
 
     def commit(self, origin: Optional[Origin] = None) -> None:
         self._require_transaction()
-        self._cache.flush()
-        self._log.flush()
+        self._flush()
         if origin is not None:
             self._database.execute(_SET_ORIGIN, origin)
         self._database.execute("COMMIT")
@@ -215,42 +212,14 @@ class SQLiteStore(CachedStore):
         if self.exists:
             self._read_namesakes()
 
+    def _flush(self) -> None:
+        self._cache.flush()
+        self._log.flush()
+
     def _forget(self) -> None:
-        """Discard what is not written yet."""
         self._cache.forget()
         self._seen.forget()
         self._log.forget()
-
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        self._require_transaction()
-        self._cache.flush()
-        self._seen.flush()
-        self._log.flush()
-        self._database.execute("SAVEPOINT syncrepl_savepoint")
-        try:
-            yield
-        except BaseException:
-            self._forget()
-            if self.in_transaction:  # SQLite ends it itself where the disk is full
-                self._database.execute("ROLLBACK TO syncrepl_savepoint")
-                self._database.execute("RELEASE syncrepl_savepoint")
-            self._read_namesakes()
-            raise
-        self._require_transaction()
-        self._database.execute("RELEASE syncrepl_savepoint")
-
-    def _require_transaction(self) -> None:
-        if not self._database.in_transaction:
-            raise StoreError(
-                "no transaction is open; if a callback ended it: don't commit or roll back on "
-                "client.store.connection, nor use it as a context manager"
-            )
-
-    def tell_apart(self, name: bytes) -> None:
-        self._require_transaction()
-        self.namesakes = {*self.namesakes, name}
-        self._database.execute(_SET_NAMESAKES, (pack_names(self.namesakes),))
 
     def _read_namesakes(self) -> None:
         self.namesakes = namesakes_of(self._database.row(_GET_NAMESAKES))
