@@ -19,6 +19,7 @@ from ..protocol.messages import Done, Entry, IdSet, Message, RefreshRequired
 from ..protocol.placement import Step
 from ..protocol.synchronization import Synchronization
 from ..waiting.coroutines import YIELD_CONTROL, BlockingCall, ask
+from ..waiting.waker import earliest
 from .delivery import Delivery, now
 from .misnaming import Misnaming
 from .missed import Missed
@@ -300,15 +301,12 @@ class Search:
 
     async def _wait(self, *times: Optional[float]) -> bool:
         """Wait for the server, until the first of *times*; return False if that has passed."""
-        until = min((each for each in times if each is not None), default=None)
+        until = earliest(*times)
         if until is not None and time.monotonic() >= until:
             return False
-        if self._stage_gap is not None:
-            until = self._stage_gap_ends if until is None else min(until, self._stage_gap_ends)
         store = self._delivery.store
-        due = store.next_keep
-        if due is not None:
-            until = due if until is None else min(until, due)
+        gap_ends = None if self._stage_gap is None else self._stage_gap_ends
+        until = earliest(until, gap_ends, store.next_keep)
         self.resting = not store.in_transaction
         await self._connection.wait(until)
         self.resting = False

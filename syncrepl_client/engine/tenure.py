@@ -16,7 +16,7 @@ from ..store import Store
 from ..waiting.background import Background
 from ..waiting.backoff import Backoff
 from ..waiting.coroutines import wait_or_wake
-from ..waiting.waker import Waker
+from ..waiting.waker import Waker, earliest
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +70,7 @@ class Tenure:
 
     def bound(self, deadline: Optional[float]) -> Optional[float]:
         """Return *deadline*, or when the store must be kept if that is earlier."""
-        due = self._store.next_keep
-        if due is None or deadline is None:
-            return deadline if due is None else due
-        return min(deadline, due)
+        return earliest(deadline, self._store.next_keep)
 
     async def ready(self, deadline: Optional[float], stopping: Callable[[], bool]) -> bool:
         """Wait until the store is held, and keep it.
@@ -112,9 +109,7 @@ class Tenure:
         return False
 
     def _until(self, deadline: Optional[float]) -> Optional[float]:
-        if self._taking is not None:
-            return deadline
-        return self._again if deadline is None else min(deadline, self._again)
+        return deadline if self._taking is not None else earliest(deadline, self._again)
 
     def _tried(self, taken: bool) -> None:
         self._again = time.monotonic() + ATTEMPT_SECONDS

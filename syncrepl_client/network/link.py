@@ -19,7 +19,7 @@ from ..protocol.knowledge import Knowledge
 from ..waiting.background import Background
 from ..waiting.backoff import Backoff
 from ..waiting.coroutines import wait_or_wake
-from ..waiting.waker import Waker
+from ..waiting.waker import Waker, earliest
 from .connection import Connection
 from .connector import Peer
 from .server import ServerFacts
@@ -149,7 +149,7 @@ class Link:
             now = time.monotonic()
             until = deadline
             if now < self._resume:
-                until = self._resume if deadline is None else min(deadline, self._resume)
+                until = earliest(deadline, self._resume)
             elif self.connection is not None:
                 return True
             elif self._connecting is None:

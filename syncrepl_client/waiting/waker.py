@@ -15,6 +15,11 @@ LONGEST_MILLISECONDS = 500
 system call only after it, so a ``please_stop()`` in a handler may wait for as long as that."""
 
 
+def earliest(*times: Optional[float]) -> Optional[float]:
+    """Return the first of these times; None stands for none."""
+    return min((each for each in times if each is not None), default=None)
+
+
 def wait_for(deadline: Optional[float], *descriptors: int) -> None:
     """Wait until one of *descriptors* is readable, or *deadline* has come.
 
