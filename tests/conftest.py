@@ -92,6 +92,13 @@ def postgresql() -> Iterator[PostgreSQL]:
         yield server
 
 
+@pytest.fixture
+def database(postgresql: PostgreSQL) -> Iterator[str]:
+    """The URL of an empty database."""
+    with postgresql.database() as name:
+        yield postgresql.socket_url.replace("@/postgres", f"@/{name}")
+
+
 @pytest.fixture(scope="session")
 def python_ldap_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked source of python-ldap's current release, for all tests."""

@@ -16,7 +16,6 @@ from tests.cli.commands import run, terminal
 from tests.conftest import missing_servers_skip
 from tests.servers import Slapd
 from tests.servers.people import SUFFIX, people_ldif, person, person_dn
-from tests.servers.postgresql import PostgreSQL
 
 PEOPLE = 20
 
@@ -25,15 +24,6 @@ PEOPLE = 20
 def people() -> Iterator[Slapd]:
     with missing_servers_skip(), Slapd(sessionlog=1000, ldif=people_ldif(PEOPLE)) as server:
         yield server
-
-
-@pytest.fixture
-def database(postgresql: PostgreSQL) -> Iterator[str]:
-    """The URL of an empty database."""
-    name = f"test_{secrets.token_hex(8)}"
-    postgresql.execute(f"CREATE DATABASE {name}")
-    yield postgresql.socket_url.replace("@/postgres", f"@/{name}")
-    postgresql.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def changed(server: Slapd, number: int) -> str:

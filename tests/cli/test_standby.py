@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,20 +26,10 @@ from tests.patience import HANGS_SECONDS
 from tests.servers import Slapd
 from tests.servers.missing import needs_httpx
 from tests.servers.people import SUFFIX
-from tests.servers.postgresql import PostgreSQL
 from tests.servers.process import free_port
 from tests.servers.receiver import Receiver
 
 ENTRIES = PEOPLE + 4
-
-
-@pytest.fixture
-def database(postgresql: PostgreSQL) -> Iterator[str]:
-    """The URL of an empty database."""
-    name = f"test_{secrets.token_hex(8)}"
-    postgresql.execute(f"CREATE DATABASE {name}")
-    yield postgresql.socket_url.replace("@/postgres", f"@/{name}")
-    postgresql.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def places(tmp_path: Path) -> tuple[Path, Path]:

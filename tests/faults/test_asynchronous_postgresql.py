@@ -126,6 +126,14 @@ async def open_after_ticks(gate: Gate) -> int:
     return TICKS
 
 
+async def hang(client: AsyncSyncrepl, gate: Gate) -> asyncio.Task[bool]:
+    """Begin to poll; return when that waits for the database, which does not answer."""
+    gate.shut()
+    polling = asyncio.create_task(poll(client))
+    await until(gate.held.is_set)
+    return polling
+
+
 async def stall(gate: Gate, work: Any) -> Any:
     """Do some work during which the database does not answer for a while."""
     gate.shut()
@@ -169,9 +177,7 @@ def test_a_commit_in_a_cancelled_poll(
             names = []
             for number in range(20):
                 names.append(change(slapd, number))
-                gate.shut()
-                polling = asyncio.create_task(poll(client))
-                await until(gate.held.is_set)
+                polling = await hang(client, gate)
                 polling.cancel()
                 await asyncio.sleep(0)
                 gate.open()
@@ -196,9 +202,7 @@ def test_to_cancel_while_the_database_hangs(
         async with AsyncSyncrepl(place, told, PERSIST, url) as client:
             await refreshed(client)
             change(slapd, 1)
-            gate.shut()
-            polling = asyncio.create_task(poll(client))
-            await until(gate.held.is_set)
+            polling = await hang(client, gate)
             polling.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await polling
@@ -235,9 +239,7 @@ def test_to_stop_while_the_database_hangs(
         async with AsyncSyncrepl(place, Told, PERSIST, url) as client:
             await refreshed(client)
             change(slapd, 2)
-            gate.shut()
-            polling = asyncio.create_task(poll(client))
-            await until(gate.held.is_set)
+            polling = await hang(client, gate)
             client.please_stop()
             assert not await polling
 
@@ -253,9 +255,7 @@ def test_to_leave_while_the_database_hangs(
         async with AsyncSyncrepl(place, Told, PERSIST, url) as client:
             await refreshed(client)
             change(slapd, 3)
-            gate.shut()
-            polling = asyncio.create_task(poll(client))
-            await until(gate.held.is_set)
+            polling = await hang(client, gate)
         assert not await polling
 
     asyncio.run(follow())
@@ -270,9 +270,7 @@ def test_a_task_that_is_dropped(
         client = await AsyncSyncrepl(place, Told, PERSIST, url).__aenter__()
         await refreshed(client)
         change(slapd, 6)
-        gate.shut()
-        task = asyncio.create_task(poll(client))
-        await until(gate.held.is_set)
+        task = await hang(client, gate)
         return client, task
 
     loop = asyncio.new_event_loop()
@@ -294,9 +292,7 @@ def test_another_task_does_not_wait_for_ever(
         async with AsyncSyncrepl(place, Told, PERSIST, url) as client:
             await refreshed(client)
             change(slapd, 4)
-            gate.shut()
-            polling = asyncio.create_task(poll(client))
-            await until(gate.held.is_set)
+            polling = await hang(client, gate)
             with pytest.raises(StoreError, match="in another task"):
                 len(client.store)
             with pytest.raises(StoreError, match="in another task"):

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
-from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
@@ -22,15 +20,6 @@ PEOPLE = 20
 def server(run_server: Callable[..., Any]) -> Slapd:
     slapd: Slapd = run_server(Slapd, sessionlog=1000, ldif=people_ldif(PEOPLE))
     return slapd
-
-
-@pytest.fixture
-def database(postgresql: PostgreSQL) -> Iterator[str]:
-    """The URL of an empty database."""
-    name = f"test_{secrets.token_hex(8)}"
-    postgresql.execute(f"CREATE DATABASE {name}")
-    yield postgresql.socket_url.replace("@/postgres", f"@/{name}")
-    postgresql.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_kills(server: Slapd, database: str) -> None:

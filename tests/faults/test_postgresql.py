@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -39,15 +38,6 @@ ENTRIES = PEOPLE + 3
 def server(run_server: Callable[..., Any]) -> Slapd:
     slapd: Slapd = run_server(Slapd, sessionlog=1000, ldif=people_ldif(PEOPLE))
     return slapd
-
-
-@pytest.fixture
-def database(postgresql: PostgreSQL) -> Iterator[str]:
-    """The URL of an empty database."""
-    name = f"test_{secrets.token_hex(8)}"
-    postgresql.execute(f"CREATE DATABASE {name}")
-    yield postgresql.socket_url.replace("@/postgres", f"@/{name}")
-    postgresql.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def search(server: Slapd) -> str:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -53,10 +52,8 @@ def server(run_server: Callable[..., Any]) -> Slapd:
 @pytest.fixture
 def database(postgresql: PostgreSQL) -> Iterator[str]:
     """The URL of an empty database, over TCP."""
-    name = f"test_{secrets.token_hex(8)}"
-    postgresql.execute(f"CREATE DATABASE {name}")
-    yield f"{postgresql.url.rpartition('/')[0]}/{name}"
-    postgresql.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with postgresql.database() as name:
+        yield f"{postgresql.url.rpartition('/')[0]}/{name}"
 
 
 class Heard(BaseCallback):

@@ -8,6 +8,8 @@ import re
 import secrets
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,14 @@ class PostgreSQL(Server):
         import psycopg
 
         return psycopg.connect(self.socket_url, autocommit=True)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Create an empty database; return its name, and drop it at the end."""
+        name = f"test_{secrets.token_hex(8)}"
+        self.execute(f"CREATE DATABASE {name}")
+        yield name
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def execute(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Execute a statement as the superuser; return the rows, if there are any."""
