@@ -130,6 +130,7 @@ class Failover:
                 pass
             self._writers[which].change(10)
             client.poll(0.1)
+            wait_until_same(*self._servers)  # else what was told is taken back, after a while
             self._writers[which].close()
             self._servers[which].kill()
             while client.poll(1):
