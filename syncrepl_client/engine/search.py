@@ -4,14 +4,17 @@
 import contextlib
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Callable, NamedTuple, Optional, Union
 
 import ldap
 
+from ..entries.attributes import Attributes
 from ..modes import SyncreplMode
 from ..network.connection import Connection
 from ..network.parentage import any_exists
 from ..network.server import last_change
+from ..protocol import wire
 from ..protocol.changenumbers import StageGap
 from ..protocol.cookie import change_number
 from ..protocol.facts import NotTaken, Plain, RefreshDone, Request, Scanned, StartOver, Underway
@@ -110,7 +113,7 @@ class Search:
         self._stage_gap_ends = 0.0
         self._arrived: deque[Message] = deque()  # received, and not processed yet
         self._group: deque[Union[Plain, Outcome]] = deque()
-        self._group_bytes = 0
+        self._room = GROUP_BYTES
         self._connection = connection
         self._delivery = delivery
         self._not_taken = not_taken
@@ -207,7 +210,7 @@ class Search:
             self._reread_group(rereading)
         if not self._group:
             return False
-        self.sync.prefetch(each.record for each in self._group if isinstance(each, Plain))
+        self.sync.prefetch([each for each in self._group if isinstance(each, Plain)])
         if self._misnaming is not None:
             messages = (each.message if isinstance(each, Plain) else each for each in self._group)
             await self._misnaming.check(each for each in messages if isinstance(each, Entry))
@@ -231,21 +234,28 @@ class Search:
         return self._rereading
 
     def _receive_group(self) -> None:
-        self._group_bytes = 0
+        self._room = GROUP_BYTES
         while self._arrived:
-            if not self._prepare(self._arrived.popleft()):
+            if not self._append(self._arrived.popleft()):
                 return
-        self._connection.take(self._prepare)
+        self._connection.take(self._append_entry, self._append)
 
-    def _prepare(self, message: Message) -> bool:
-        """Append a message to the group; return True if another one may follow."""
-        plain = self.sync.plain(message)
-        if plain is None:
-            self._group.append(message)
-            return isinstance(message, Entry) and len(self._group) < GROUP_MESSAGES
-        self._group.append(plain)
-        self._group_bytes += len(plain.record.attrs)
-        return len(self._group) < GROUP_MESSAGES and self._group_bytes < GROUP_BYTES
+    def _append_entry(
+        self, dn: str, attrs: Attributes, controls: Sequence[wire.RawControl]
+    ) -> bool:
+        """Append an entry to the group; return True if another message may follow."""
+        entry = self.sync.entry(dn, attrs, controls)
+        self._group.append(entry)
+        if isinstance(entry, Plain):
+            self._room -= len(entry[0][3])
+        return self._room > 0 and len(self._group) < GROUP_MESSAGES
+
+    def _append(self, message: Message) -> bool:
+        if isinstance(message, Entry):
+            self._group.append(self.sync.prepared(message))
+            return len(self._group) < GROUP_MESSAGES
+        self._group.append(message)
+        return False
 
     def _reread_group(self, rereading: Rereading) -> None:
         progress = -1
@@ -315,16 +325,18 @@ class Search:
 
     async def _apply_plain(self, stopping: Callable[[], bool]) -> int:
         """Deliver entries on the fast path for as long as possible; return how many."""
-        group, receive, deliver = self._group, self.sync.receive_plain, self._delivery.begin_step
+        group, receive, deliver = self._group, self.sync.receive_plain, self._delivery.deliver
         most = min(PLAIN_AT_ONCE, self._delivery.room)
         for count in range(most):
             first = group[0] if group and not stopping() else None
-            steps = receive(first) if type(first) is Plain else None
-            if steps is None:
+            if not isinstance(first, Plain):
+                return count
+            changes = receive(first)
+            if changes is None:
                 return count
             group.popleft()
-            for step in steps:
-                rest = deliver(step)
+            for change in changes:
+                rest = deliver(first.record.uuid, change, first.record)
                 if rest is not None:
                     await rest
         return most

@@ -34,7 +34,6 @@ A store has three kinds of key:
 
 import re
 from collections.abc import Collection, Iterator
-from functools import lru_cache
 
 import ldap
 import ldap.dn
@@ -78,8 +77,10 @@ _SPECIAL = re.compile(r'[^ -~]|[\\"+;<>]|=#|^ | $|  | ,|, | =|= ')
 # An RDN that surely doesn't, unless its attribute heeds case.
 _WORD = r"[!$-*\-./0-9:?@A-Z\[\]^_`a-z{|}~]+"
 _PLAIN = re.compile(rf"([A-Za-z][A-Za-z0-9-]*)={_WORD}(?: {_WORD})*")
+_plain_rdn = _PLAIN.fullmatch
 _PARENTS, _SHORT = 1024, 1024
 """Size of the cache of parents' keys, and the longest DN to cache: siblings share a parent."""
+_parents: dict[str, bytes] = {}
 
 
 def key(dn: str) -> bytes:
@@ -91,13 +92,26 @@ def key(dn: str) -> bytes:
         ValueError: *dn* is not a valid DN.
     """
     rdn, _, above = dn.partition(",")
-    plain = _PLAIN.fullmatch(rdn)
-    if plain and above and len(above) < _SHORT and plain[1].lower() not in _EXACT:
-        try:
-            return _parent_key(above) + rdn.lower().encode() + b"\0"
-        except ValueError:
-            pass  # of the whole DN, please
+    plain = _plain_rdn(rdn)
+    if plain and (plain[1] in _CASELESS or plain[1].lower() not in _EXACT):
+        parent = _parents.get(above) or _parent_key(above)
+        if parent:
+            return parent + rdn.lower().encode() + b"\0"
     return _key(dn)
+
+
+def _parent_key(above: str) -> bytes:
+    """Return the key of a parent, and keep it; an empty one if *above* is too long, or no DN."""
+    if len(above) >= _SHORT:
+        return b""
+    try:
+        found = _key(above)
+    except ValueError:
+        return b""  # of the whole DN, please
+    if len(_parents) >= _PARENTS:
+        _parents.clear()
+    _parents[above] = found
+    return found
 
 
 def _key(dn: str) -> bytes:
@@ -117,12 +131,9 @@ def _key(dn: str) -> bytes:
     return ("\0".join(rdns) + "\0").encode()
 
 
-_parent_key = lru_cache(_PARENTS)(_key)
-
-
 def _normal(rdn: str, *, fold: bool = True) -> str:
     """Return the normal form of *rdn*; without *fold*, one that differs for each spelling."""
-    plain = _PLAIN.fullmatch(rdn) if fold else None
+    plain = _plain_rdn(rdn) if fold else None
     if plain and plain[1].lower() not in _EXACT:
         return rdn.lower()
     try:

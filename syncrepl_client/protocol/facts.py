@@ -4,12 +4,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple, Optional, Union
 
+from ..entries.attributes import Attributes
 from ..entries.selection import Selection
 from .dialect import Dialect
 from .extent import Extent
 from .guard import Limit, Tally
 from .knowledge import Knowledge
-from .messages import Entry
+from .messages import Entry, State
 from .placement import Step
 from .view import Record
 
@@ -41,8 +42,16 @@ class Request(NamedTuple):
 class Plain(NamedTuple):
     """An entry that needs no more than :meth:`.Synchronization.receive_plain`, and its record."""
 
-    message: Entry
     record: Record
+    attrs: Attributes
+    state: State
+    cookie: Optional[bytes]
+
+    @property
+    def message(self) -> Entry:
+        """The message, for :meth:`.Synchronization.receive`."""
+        record, attrs, state, cookie = self
+        return Entry(state, record.uuid, record.dn, attrs, cookie)
 
 
 class Scanned(NamedTuple):

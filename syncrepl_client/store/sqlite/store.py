@@ -59,7 +59,7 @@ class SQLiteStore(CachedStore):
         self._lock: Optional[FileLock] = None
         self._database = Database(path)
         self._entries = SQLiteEntries(self._database)
-        self._cache = EntryCache(self._entries)
+        self._cache = EntryCache(self._entries, self._require_transaction)
         self._seen = SQLiteSeenUUIDs(self._database, self._cache)
         self.seen = FreshSeenUUIDs(self._seen, self.get, self._is_empty)
         self._log = SQLiteLog(self._database, lambda: self.in_callback)
