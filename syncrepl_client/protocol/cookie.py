@@ -14,17 +14,18 @@ import re
 from collections.abc import Iterable
 from typing import Optional
 
-_OF_389DS = re.compile(rb"[^#]*:\w+#.*#([0-9]{1,20})", re.DOTALL)
+# Compiled when they are first used.
+_OF_389DS = rb"(?s)[^#]*:\w+#.*#([0-9]{1,20})"
 _CSN_SIZE, _CSN_SID = 40, -10
 """Length of a CSN, and the index of the server ID in it: ``...#SID#MOD``."""
-_TIME_OF_CSN = re.compile(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)\.(\d{6})Z")
+_TIME_OF_CSN = rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)\.(\d{6})Z"
 _NO_NUMBER = 2**32 - 1
 """389-ds writes -1, as an unsigned number of 32 or 64 bits, where it can't find the change."""
 
 
 def change_number(cookie: Optional[bytes]) -> Optional[int]:
     """Return the number of the last change that a 389-ds cookie covers; None if it has none."""
-    found = _OF_389DS.fullmatch(cookie or b"")
+    found = re.fullmatch(_OF_389DS, cookie or b"")
     number = _NO_NUMBER if found is None else int(found[1])
     return number if number < _NO_NUMBER else None
 
@@ -77,7 +78,7 @@ def newest_time(cookie: Optional[bytes], sid: Optional[bytes] = None) -> Optiona
 
 
 def _time_of(csn: bytes) -> Optional[float]:
-    found = _TIME_OF_CSN.match(csn)
+    found = re.match(_TIME_OF_CSN, csn)
     if found is None:
         return None
     *whole, fraction = found.groups()
