@@ -40,7 +40,7 @@ class Provider(NamedTuple):
             ``syncprov-nopresent`` and no session log.
     """
 
-    csns: "tuple[bytes, ...]" = ()
+    csns: tuple[bytes, ...] = ()
     sid: bytes = b"000"
     tells_deletes: bool = True
 

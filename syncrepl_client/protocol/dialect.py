@@ -13,7 +13,7 @@ class Refusal(NamedTuple):
     """How a kind of server refuses a cookie: with this result code and one of these texts."""
 
     result: int
-    texts: "tuple[str, ...]"
+    texts: tuple[str, ...]
     reason: str
     """The cause, for the log."""
 
@@ -44,7 +44,7 @@ class Dialect(NamedTuple):
     star_brings: Optional[str] = None
     """Lower-case name of an operational attribute that ``*`` in an attribute list selects too."""
 
-    hidden_classes: Optional["frozenset[str]"] = None
+    hidden_classes: Optional[frozenset[str]] = None
     """Lower-case object classes of entries that a search finds only if its filter names the class.
     The persist stage sends them anyway, and entries outside the search base."""
 
