@@ -238,7 +238,7 @@ def parse(url: Urls) -> SearchUrl:
 
 def _split(url: Urls) -> list[OneUrl]:
     if isinstance(url, str):
-        return list(re.split(_NEXT_URL, url))
+        return list(re.split(_NEXT_URL, url)) if len(url.split()) > 1 else [url]
     if isinstance(url, (list, tuple)):
         return [
             part for each in url for part in (_split(each) if isinstance(each, str) else [each])

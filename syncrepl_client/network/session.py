@@ -28,7 +28,7 @@ from ..url import SearchUrl
 from ..waiting import forking
 from ..waiting.coroutines import wait_or_wake
 from ..waiting.waker import Waker, wait_for
-from . import passwordpolicy, transport
+from . import diagnosis, passwordpolicy, transport
 from .consumer import SyncreplConsumer
 from .credentials import Credentials
 from .results import raw_result
@@ -100,8 +100,6 @@ class Session:
             raise self.timed_out(what) from None
         except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR) as error:
             self.close()
-            from . import diagnosis
-
             why = diagnosis.find_out(
                 self.url.server, starttls=self._starttls, options=self._options
             )
@@ -126,8 +124,6 @@ class Session:
             # TLS options of one connection take effect with a new context only.
             self.ldap.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
         except (ldap.LDAPError, ValueError) as error:
-            from . import diagnosis
-
             raise ConfigurationError(
                 diagnosis.unreadable_file(options)
                 or f"the TLS options can't be set ({error}): are OPT_X_TLS_CACERTFILE's file, "

@@ -45,16 +45,19 @@ class Plain(NamedTuple):
     record: Record
 
 
-class Scanned(NamedTuple):
+class Scanned:
     """The server sent what it found, and may have missed what moved meanwhile.
 
-    The stored entries that it did not name are deleted next.
+    Attributes:
+        unnamed: the stored entries that it did not name, which are deleted next.
     """
 
-    unnamed: Iterator[Record]
+    def __init__(self, unnamed: Iterator[Record]) -> None:
+        """Initialize."""
+        self.unnamed = unnamed
 
 
-class RefreshDone(NamedTuple):
+class RefreshDone:
     """The refresh stage is over: the store equals the server's answer."""
 
 
@@ -77,11 +80,11 @@ class NotTaken(NamedTuple):
     reason: str
 
 
-class Over(NamedTuple):
+class Over:
     """The search is over."""
 
 
-class Underway(NamedTuple):
+class Underway:
     """Nothing yet: the message takes its time, and may be given up here."""
 
 
