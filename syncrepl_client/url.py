@@ -86,7 +86,7 @@ class SearchUrl:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SearchUrl):
             return NotImplemented
-        ignored = {"password": None, "scope_given": None}
+        ignored = dict.fromkeys(("password", "scope_given"))
         return {**vars(self), **ignored} == {**vars(other), **ignored}
 
     def __repr__(self) -> str:
