@@ -83,6 +83,9 @@ class NotTaken(NamedTuple):
 class Over:
     """The search is over."""
 
+    def __repr__(self) -> str:
+        return "Over()"
+
 
 class Underway:
     """Nothing yet: the message takes its time, and may be given up here."""
