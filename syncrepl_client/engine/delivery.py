@@ -94,14 +94,15 @@ class Delivery:
 
     def _choose_recorder(self) -> "Optional[Recorder]":
         """Return what writes the log of changes; None if there is none."""
-        tables, changelog = self.store.log, self._changelog
-        if changelog is None and not (tables and tables.exist):
+        changelog = self._changelog
+        if changelog is None and not self.store.has_log:
             return None
         from ..changelog.policy import Changelog
         from ..changelog.recorder import Recorder
 
         if changelog is not None and not isinstance(changelog, Changelog):
             raise ConfigurationError(f"changelog is a Changelog or None, not {changelog!r}")
+        tables = self.store.log
         if tables is None:
             kind = type(self.store).__name__
             raise ConfigurationError(

@@ -5,14 +5,13 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Callable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 import ldap
 
 from ..entries.attributes import Attributes
 from ..modes import SyncreplMode
 from ..network.connection import Connection
-from ..network.parentage import any_exists
 from ..network.server import last_change
 from ..protocol import wire
 from ..protocol.changenumbers import StageGap
@@ -24,9 +23,10 @@ from ..protocol.synchronization import Synchronization
 from ..waiting.coroutines import YIELD_CONTROL, BlockingCall, ask
 from ..waiting.waker import earliest
 from .delivery import Delivery, now
-from .misnaming import Misnaming
-from .missed import Missed
-from .rereading import Outcome, Rereading
+
+if TYPE_CHECKING:  # not every server needs them, and import takes its time
+    from .misnaming import Misnaming
+    from .rereading import Outcome, Rereading
 
 BATCH_MESSAGES = 10000
 """The maximum number of messages per commit."""
@@ -51,10 +51,16 @@ GAP_SECONDS = 0.5
 """How long a commit waits for a change whose number its cookie skipped (389-ds)."""
 
 
-class SearchAgain(NamedTuple):
-    """The search must be sent again with the same cookie: a change may be lost (389-ds)."""
+class SearchAgain:
+    """The search must be sent again with the same cookie: a change may be lost (389-ds).
 
-    reason: str
+    Attributes:
+        reason: why.
+    """
+
+    def __init__(self, reason: str) -> None:
+        """Initialize with the reason."""
+        self.reason = reason
 
 
 Redo = Union[StartOver, SearchAgain]
@@ -121,7 +127,9 @@ class Search:
         self._trust_persist = trust_persist
         self._misnaming: Optional[Misnaming] = None
         if request.dialect.misnames:
-            self._misnaming = Misnaming(connection, delivery.store)
+            from . import misnaming
+
+            self._misnaming = misnaming.Misnaming(connection, delivery.store)
         self._rereading: Optional[Rereading] = None
         also = ("objectClass",) if request.extent.hidden else ()  # it says what is hidden
         connection.search(mode, request.cookie, request.dialect.refusal, also)
@@ -217,7 +225,7 @@ class Search:
         await ask(YIELD_CONTROL)
         return True
 
-    def _needs_rereading(self) -> Optional[Rereading]:
+    def _needs_rereading(self) -> "Optional[Rereading]":
         """Return what reads again, in a persist stage that applies no access control.
 
         Only the cookies of the refresh stage show 389-ds behind a proxy.
@@ -230,7 +238,11 @@ class Search:
         ):
             return None
         if self._rereading is None:
-            self._rereading = Rereading(self._connection, self._delivery.store, request.extent)
+            from . import rereading
+
+            self._rereading = rereading.Rereading(
+                self._connection, self._delivery.store, request.extent
+            )
         return self._rereading
 
     def _receive_group(self) -> None:
@@ -257,7 +269,7 @@ class Search:
         self._group.append(message)
         return False
 
-    def _reread_group(self, rereading: Rereading) -> None:
+    def _reread_group(self, rereading: "Rereading") -> None:
         progress = -1
         while not self._group and progress != rereading.progress:
             progress = rereading.progress
@@ -386,6 +398,8 @@ class Search:
         return None
 
     async def _find_missed(self, scanned: Scanned, stopping: Callable[[], bool]) -> None:
+        from .missed import Missed
+
         store = self._delivery.store
 
         def check() -> None:
@@ -401,6 +415,8 @@ class Search:
         request = self.sync.request
         if not (message.deletes and self.sync.refreshing and request.dialect.resume_misses_moved):
             return False
+        from ..network.parentage import any_exists
+
         call = BlockingCall(any_exists, self._connection, self._suffix, message.uuids)
         return bool(await ask(call))
 

@@ -36,7 +36,7 @@ class Extent(NamedTuple):
     base: bytes
     scope: int = ldap.SCOPE_SUBTREE
     filter: str = ""
-    hidden: "frozenset[str]" = frozenset()
+    hidden: frozenset[str] = frozenset()
 
     def at(self, kind: Dialect) -> "Extent":
         """Return the extent of the same search on a server of that *kind*."""

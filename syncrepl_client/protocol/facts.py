@@ -54,16 +54,19 @@ class Plain(NamedTuple):
         return Entry(state, record.uuid, record.dn, attrs, cookie)
 
 
-class Scanned(NamedTuple):
+class Scanned:
     """The server sent what it found, and may have missed what moved meanwhile.
 
-    The stored entries that it did not name are deleted next.
+    Attributes:
+        unnamed: the stored entries that it did not name, which are deleted next.
     """
 
-    unnamed: Iterator[Record]
+    def __init__(self, unnamed: Iterator[Record]) -> None:
+        """Initialize."""
+        self.unnamed = unnamed
 
 
-class RefreshDone(NamedTuple):
+class RefreshDone:
     """The refresh stage is over: the store equals the server's answer."""
 
 
@@ -86,11 +89,14 @@ class NotTaken(NamedTuple):
     reason: str
 
 
-class Over(NamedTuple):
+class Over:
     """The search is over."""
 
+    def __repr__(self) -> str:
+        return "Over()"
 
-class Underway(NamedTuple):
+
+class Underway:
     """Nothing yet: the message takes its time, and may be given up here."""
 
 

@@ -12,10 +12,11 @@ from typing import Optional, Union
 from ...entries import dn
 from ...exceptions import StoreError, StoreLost
 from ...protocol.view import Record
-from ..base import FORMAT_VERSION, Holder, Origin, unpack_names
+from ..base import FORMAT_VERSION, Origin, unpack_names
 from ..cache import EntryCache
 from ..cached import CachedStore
 from ..fresh import FreshSeenUUIDs
+from ..holder import Holder
 from ..location import PostgreSQL
 from . import schema
 from .database import ABORTED, Database
