@@ -55,6 +55,15 @@ class AttributeTypes:
         return dict(each for each in found if each is not None)
 
     @cached_property
+    def _operational(self) -> frozenset[str]:
+        """Names and object identifiers of the operational ones: a refresh with changes asks."""
+        few = (each.decode(errors="replace") for each in self._descriptions if b"USAGE" in each)
+        found = (each for each in map(_read, few) if each is not None)
+        return frozenset(
+            name for oid, each in found if each.operational for name in (oid, *each.names)
+        )
+
+    @cached_property
     def _identifiers(self) -> dict[str, str]:
         return {name: oid for oid, each in self._types.items() for name in (oid, *each.names)}
 
@@ -85,8 +94,7 @@ class AttributeTypes:
 
     def is_operational(self, name: str) -> bool:
         """Return True if *name*, without options, is a known operational attribute."""
-        known = self._types.get(self.identifier(name))
-        return known is not None and known.operational
+        return name.lower() in self._operational
 
 
 def _read(description: str) -> Optional[tuple[str, _Type]]:
