@@ -15,6 +15,7 @@ from ..protocol import wire
 from ..protocol.dialect import Refusal
 from ..protocol.messages import Done, Message, RefreshRequired
 from ..url import SearchUrl
+from ..waiting.coroutines import Wait, ask
 from ..waiting.waker import Waker
 from . import transport
 from .heartbeat import Heartbeat
@@ -115,8 +116,15 @@ class Connection(Session):
             SyncUnsupported: the server does not support content synchronization for this search.
             ldap.LDAPError: the connection is lost, or the search ended with an error.
         """
+        search = self._search
+        if search is None:
+            return None
         try:
-            last = self._take(take)
+            last = self.ldap.syncrepl_take(search, take)
+            if last is None and self._question is not None:
+                self._hear_answer(self._question)
+                # libldap may have read that on the way
+                last = self.ldap.syncrepl_take(search, take)
         except ldap.LDAPError as error:
             last = wire.decode_error(error, self._refusal)
             if last is None:
@@ -139,10 +147,15 @@ class Connection(Session):
         Raises:
             ldap.SERVER_DOWN: the server was silent for too long, and did not answer a question.
         """
-        self._beat()
         until = self._heartbeat.next
-        until = until if deadline is None else min(deadline, until)
-        await self.listen_or_wake(None if math.isinf(until) else until)
+        if time.monotonic() >= until:
+            self._beat()
+            until = self._heartbeat.next
+        if deadline is not None and deadline < until:
+            until = deadline
+        waker = self._waker
+        await ask(Wait(None if until == math.inf else until, waker.descriptor, self._descriptor()))
+        waker.clear()
 
     def _beat(self) -> None:
         """Read the root DSE if the server has been silent; raise if it did not answer in time."""
@@ -158,16 +171,6 @@ class Connection(Session):
                     "info": f"{self.url.server} has been silent for too long, also when asked",
                 }
             )
-
-    def _take(self, take: Callable[[Message], object]) -> Optional[Message]:
-        if self._search is None:
-            return None
-        last = self.ldap.syncrepl_take(self._search, take)
-        if last is None and self._question is not None:
-            self._hear_answer(self._question)
-            # libldap may have read that on the way
-            last = self.ldap.syncrepl_take(self._search, take)
-        return last
 
     def _hear_answer(self, question: int) -> None:
         """Receive the answer to the heartbeat's question, an entry and a result, if it is there."""

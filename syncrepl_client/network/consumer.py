@@ -126,7 +126,8 @@ class SyncreplConsumer:
         It goes on while *take* returns something true, and ends with the search.  It raises what
         :meth:`syncrepl_message` raises, and returns the last message, or None.
         """
-        return take_messages(cast(SimpleLDAPObject, self), msgid, take)
+        connection: Any = self
+        return take_messages(connection, msgid, take)
 
     def syncrepl_poll(self, msgid: int = -1, timeout: Optional[float] = None, all: int = 0) -> bool:
         """Wait for a message of the search, and call the methods that it concerns.
