@@ -16,6 +16,8 @@ from .entries.attributes import Attributes as Attributes
 from .entries.printable import printable
 from .exceptions import CallbackInvalid
 
+_ADD, _MODIFY = ChangeKind.ADD, ChangeKind.MODIFY
+
 
 class BaseCallback:
     """A callback that does nothing.
@@ -181,13 +183,13 @@ def dispatch(callback: Any, change: Change) -> object:
         an awaitable, if they are ``async``.
     """
     kind, _, _, old_dn, new_dn, old, new, _ = change
+    if kind is _ADD:
+        return callback.record_add(new_dn, new)
+    if kind is _MODIFY:
+        return callback.record_change(new_dn, old, new)
     old_dn, new_dn, old, new = old_dn or "", new_dn or "", old or {}, new or {}
     outcome: object = None
-    if kind is ChangeKind.ADD:
-        outcome = callback.record_add(new_dn, new)
-    elif kind is ChangeKind.MODIFY:
-        outcome = callback.record_change(new_dn, old, new)
-    elif kind is ChangeKind.RENAME:
+    if kind is ChangeKind.RENAME:
         outcome = callback.record_rename(old_dn, new_dn)
         if change.attrs_changed:
             if isinstance(outcome, Awaitable):

@@ -3,8 +3,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Optional, Union
+from typing import Any, Optional, Union
 from urllib.parse import quote
 
 import ldap
@@ -28,15 +27,13 @@ _SCOPES = {
 }
 _SCHEMES = ("ldap", "ldaps", "ldapi")
 MATCH_ALL = "(objectClass=*)"
-_NEXT_URL = re.compile(r"[ \t\r\n]+(?=ldap[si]?://)", re.IGNORECASE)
-_PASSWORD = re.compile("x-bindpw", re.IGNORECASE)
+_NEXT_URL = r"(?i)[ \t\r\n]+(?=ldap[si]?://)"
 
 OneUrl = Union[str, ldapurl.LDAPUrl]
 Urls = Union[OneUrl, Sequence[OneUrl]]
 """One URL, or several for the same search: a sequence, or a str with spaces between them."""
 
 
-@dataclass(frozen=True)
 class SearchUrl:
     """An LDAP URL (RFC 4516), or several for the same search, parsed and checked.
 
@@ -52,30 +49,56 @@ class SearchUrl:
         scope_given: False if the URL has no scope, and ``scope`` is the default of RFC 4516.
     """
 
-    server: str
-    base: str
-    scope: int
-    filter: str
-    attributes: tuple[str, ...]
-    bindname: Optional[str] = None
-    password: Optional[str] = field(default=None, repr=False, compare=False)
-    servers: tuple[str, ...] = ()
-    scope_given: bool = field(default=True, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        server: str,
+        base: str,
+        scope: int,
+        filter: str,
+        attributes: tuple[str, ...],
+        *,
+        bindname: Optional[str] = None,
+        password: Optional[str] = None,
+        servers: tuple[str, ...] = (),
+        scope_given: bool = True,
+    ) -> None:
         """Check that all of it can be sent.
 
         Raises:
             LDAPUrlError: something has octets that are no UTF-8, or NUL.
         """
-        for text in (self.base, self.filter, *self.attributes):
+        self.server = server
+        self.base = base
+        self.scope = scope
+        self.filter = filter
+        self.attributes = attributes
+        self.bindname = bindname
+        self.password = password
+        self.servers = servers or (server,)
+        self.scope_given = scope_given
+        for text in (base, filter, *attributes):
             try:
                 if b"\0" in text.encode():
                     raise ValueError
             except ValueError:
                 raise LDAPUrlError(f"{text!r} has octets that are no UTF-8, or NUL") from None
-        if not self.servers:
-            object.__setattr__(self, "servers", (self.server,))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SearchUrl):
+            return NotImplemented
+        ignored = dict.fromkeys(("password", "scope_given"))
+        return {**vars(self), **ignored} == {**vars(other), **ignored}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+    def replace(self, **changes: Any) -> "SearchUrl":
+        """Return this URL with other values of some attributes.
+
+        Raises:
+            LDAPUrlError: one of them can't be sent.
+        """
+        return SearchUrl(**{**vars(self), **changes})
 
     def at(self, server: str) -> "SearchUrl":
         """Return this URL with *server*, one of ``servers``, as the current one.
@@ -85,11 +108,11 @@ class SearchUrl:
         """
         if server not in self.servers:
             raise ValueError(f"{server} is none of {', '.join(self.servers)}")
-        return replace(self, server=server)
+        return self.replace(server=server)
 
     def without_password(self) -> "SearchUrl":
         """Return this URL without its password."""
-        return replace(self, password=None)
+        return self.replace(password=None)
 
     def bound_as(self, bind_dn: Optional[str]) -> "SearchUrl":
         """Return this URL with another DN to bind as; None: as it is.
@@ -106,7 +129,7 @@ class SearchUrl:
             raise LDAPUrlError(
                 f"bind_dn is a DN like cn=reader,dc=example,dc=com, not {bind_dn!r}"
             ) from None
-        return replace(self, bindname=bind_dn)
+        return self.replace(bindname=bind_dn)
 
     @property
     def mechanism(self) -> Optional[str]:
@@ -210,12 +233,12 @@ def parse(url: Urls) -> SearchUrl:
         again = _search(other)
         _check_agreement(search, again, number)
         servers.append(again.server)
-    return replace(search, servers=tuple(dict.fromkeys(servers)))
+    return search.replace(servers=tuple(dict.fromkeys(servers)))
 
 
 def _split(url: Urls) -> list[OneUrl]:
     if isinstance(url, str):
-        return list(_NEXT_URL.split(url))
+        return list(re.split(_NEXT_URL, url)) if len(url.split()) > 1 else [url]
     if isinstance(url, (list, tuple)):
         return [
             part for each in url for part in (_split(each) if isinstance(each, str) else [each])
@@ -231,7 +254,8 @@ def _parse_one(url: OneUrl) -> ldapurl.LDAPUrl:
             f"{type(url).__name__}"
         )
     # A '?' too few or a blank too many, and a password is where it would be shown.
-    if any(map(_PASSWORD.search, (parsed.hostport or "", parsed.dn or "", parsed.filterstr or ""))):
+    before = (parsed.hostport, parsed.dn, parsed.filterstr)
+    if any("x-bindpw" in (part or "").lower() for part in before):
         raise LDAPUrlError(
             "ldap_url has X-BINDPW before its extensions: these come after the fourth '?', and "
             "a blank in a value is written %20"

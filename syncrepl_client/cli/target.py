@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
 import click
@@ -164,7 +164,7 @@ def _search(given: Given) -> SearchUrl:
             "Say what to follow: ldap://HOST/BASE?ATTRS?sub?FILTER, or -H ldap://HOST -b BASE."
             + ("" if given.data_path is None else " There is no data store yet that knows it.")
         )
-    return stored if given.uri is None else replace(stored, **_at(given.uri))
+    return stored if given.uri is None else stored.replace(**_at(given.uri))
 
 
 def _search_by_url(given: Given) -> SearchUrl:
@@ -235,7 +235,7 @@ def _bound(given: Given, search: SearchUrl) -> SearchUrl:
     if given.mechanism and given.mechanism.upper() not in url.SASL_MECHANISMS:
         raise click.UsageError(f"-Y takes one of {', '.join(url.SASL_MECHANISMS)}.")
     name = given.bind_dn or (given.mechanism or "").upper() or None
-    search = search if name is None else replace(search, bindname=name)
+    search = search if name is None else search.replace(bindname=name)
     takes_user = (search.mechanism or "").startswith("SCRAM")
     if takes_user and not given.sasl_user:
         raise click.UsageError(f"{search.mechanism} wants a user name: -U USER.")

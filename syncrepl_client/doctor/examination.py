@@ -6,7 +6,6 @@ Of refreshes and ordinary searches no more than ten thousand DNs are read.
 
 import contextlib
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Optional
 
 import ldap
@@ -80,7 +79,7 @@ def _findings(
     try:
         for where in search.servers:
             # No attributes: how an answer comes is looked at, not what is in it.
-            at = replace(search.at(where), attributes=("1.1",))
+            at = search.at(where).replace(attributes=("1.1",))
             visit = _Visit(at, credentials, waker, starttls, options)
             yield from visit.findings(search, origin)
     finally:

@@ -67,6 +67,7 @@ class Delivery:
         self.callback = callback
         self.origin = store.origin if store.exists else Origin()
         self._policy = policy
+        self._has_dead_letter = policy is not None and policy.dead_letter is not None
         self._failure: Optional[Exception] = None
         self._failed_at: Optional[bytes] = None
         self._failures: Counter[Optional[bytes]] = Counter()
@@ -79,7 +80,7 @@ class Delivery:
         self._silent = silent
         self._owner = Owner()
         self._told = 0
-        self._counts: Counter[ChangeKind] = Counter()
+        self._kinds: list[ChangeKind] = []
         self._leased = store.lease is not None
         self._calling: Union[str, Change] = ""
         self._undone = self._overdue = 0
@@ -93,14 +94,15 @@ class Delivery:
 
     def _choose_recorder(self) -> "Optional[Recorder]":
         """Return what writes the log of changes; None if there is none."""
-        tables, changelog = self.store.log, self._changelog
-        if changelog is None and not (tables and tables.exist):
+        changelog = self._changelog
+        if changelog is None and not self.store.has_log:
             return None
         from ..changelog.policy import Changelog
         from ..changelog.recorder import Recorder
 
         if changelog is not None and not isinstance(changelog, Changelog):
             raise ConfigurationError(f"changelog is a Changelog or None, not {changelog!r}")
+        tables = self.store.log
         if tables is None:
             kind = type(self.store).__name__
             raise ConfigurationError(
@@ -151,37 +153,62 @@ class Delivery:
             await rest
 
     def begin_step(self, step: Step) -> Optional[Coroutine[Any, Any, None]]:
-        """Do what :meth:`step` does, without a coroutine where nothing is awaited.
+        """Do what :meth:`step` does, as far as nothing is awaited; return the rest."""
+        uuid, change, record = step
+        if change is not None:
+            return self.deliver(uuid, change, record)
+        self._store(uuid, record)
+        return None
+
+    def deliver(
+        self, uuid: bytes, change: Change, record: Optional[Record]
+    ) -> Optional[Coroutine[Any, Any, None]]:
+        """Report *change*, then store the *record* of the entry *uuid* (None: remove it).
 
         Returns:
             None if that is done; a coroutine that does the rest, where something is awaited.
         """
-        uuid, change, record = step
-        if change is None or self.silent:
+        if self._silent and self.silent:
             self._store(uuid, record)
             return None
         self._told += 1
         if self._leased:
             self._keep(change)
         row = None if self._recorder is None else self._recorder.note(uuid, change)
-        if self.iterating or (self._policy is not None and self._policy.dead_letter is not None):
-            return self._tell(step, change, row)
-        outcome = self._begin_call(uuid, self.callback.dispatch, change)
+        if self.iterating or self._has_dead_letter:
+            return self._tell(uuid, change, record, row)
+        self.store.in_callback = True
+        try:
+            outcome = self.callback.dispatch(change)
+        except Exception as error:
+            self._failed(uuid, error)
+            raise
+        finally:
+            self.store.in_callback = False
         if outcome is not None:
-            return self._finish(step, change, row, outcome)
-        self._told_of(step, change, row)
+            return self._finish(uuid, change, record, row, outcome)
+        self._told_of(uuid, change, record, row)
         return None
 
-    async def _finish(self, step: Step, change: Change, row: "Optional[Row]", outcome: Any) -> None:
-        await self._end_call(step.uuid, outcome)
-        self._told_of(step, change, row)
+    async def _finish(
+        self,
+        uuid: bytes,
+        change: Change,
+        record: Optional[Record],
+        row: "Optional[Row]",
+        outcome: Any,
+    ) -> None:
+        await self._call(uuid, lambda: outcome)
+        self._told_of(uuid, change, record, row)
 
-    async def _tell(self, step: Step, change: Change, row: "Optional[Row]") -> None:
+    async def _tell(
+        self, uuid: bytes, change: Change, record: Optional[Record], row: "Optional[Row]"
+    ) -> None:
         policy = self._policy
         if policy is None or policy.dead_letter is None:
-            await self._call(step.uuid, self.callback.dispatch, change)
+            await self._call(uuid, self.callback.dispatch, change)
         else:
-            await self._try(step.uuid, change, policy.retries, policy.dead_letter)
+            await self._try(uuid, change, policy.retries, policy.dead_letter)
         if self.iterating:
             self.yielded += 1
             self._keep("the loop over changes()")
@@ -190,13 +217,15 @@ class Delivery:
                 await ask(YieldChange(change))
             finally:
                 self.store.in_callback = False
-        self._told_of(step, change, row)
+        self._told_of(uuid, change, record, row)
 
-    def _told_of(self, step: Step, change: Change, row: "Optional[Row]") -> None:
-        self._counts[change.kind] += 1
+    def _told_of(
+        self, uuid: bytes, change: Change, record: Optional[Record], row: "Optional[Row]"
+    ) -> None:
+        self._kinds.append(change.kind)
         if self._recorder is not None and row is not None:
             self._recorder.write(row)
-        self._store(step.uuid, step.record)
+        self._store(uuid, record)
 
     def _store(self, uuid: bytes, record: Optional[Record]) -> None:
         if record is not None:
@@ -243,21 +272,16 @@ class Delivery:
         if changed and cookie and cookie != before and not self.silent:
             self._told += 1
             self._keep("cookie_change()")
-            outcome = self._begin_call(None, self.callback.cookie_change, cookie)
-            if outcome is not None:
-                await self._end_call(None, outcome)
+            await self._call(None, self.callback.cookie_change, cookie)
         if self._told:
             self._keep("before_commit()")
-            outcome = self._begin_call(None, self.callback.before_commit)
-            if outcome is not None:
-                await self._end_call(None, outcome)
+            await self._call(None, self.callback.before_commit)
         if self._recorder is not None and not self.silent:
             self._recorder.committing()
         self._commit(origin if changed else None)
         self.commits += 1
-        for kind, count in self._counts.items():  # Counter.update() takes several times as long
-            self.changes[kind] += count
-        self._counts.clear()
+        self.changes.update(self._kinds)
+        self._kinds.clear()
         if cookie != before:
             self.cookie_committed = time.time()
         if complete:  # a part of a refresh comes before the change that fails, each time
@@ -273,7 +297,7 @@ class Delivery:
     def roll_back(self) -> None:
         """Roll back the open transaction."""
         self._undone, self._told = self._told, 0
-        self._counts.clear()
+        self._kinds.clear()
         self.store.rollback()
         if self._recorder is not None:
             self._recorder.rolled_back()
@@ -311,26 +335,11 @@ class Delivery:
     # --- errors of the callback
 
     async def _call(self, uuid: Optional[bytes], method: Callable[..., object], *args: Any) -> None:
-        outcome = self._begin_call(uuid, method, *args)
-        if outcome is not None:
-            await self._end_call(uuid, outcome)
-
-    def _begin_call(
-        self, uuid: Optional[bytes], method: Callable[..., object], *args: Any
-    ) -> object:
         self.store.in_callback = True
         try:
-            return method(*args)
-        except Exception as error:
-            self._failed(uuid, error)
-            raise
-        finally:
-            self.store.in_callback = False
-
-    async def _end_call(self, uuid: Optional[bytes], outcome: object) -> None:
-        self.store.in_callback = True
-        try:
-            await maybe_await(outcome)
+            outcome = method(*args)
+            if outcome is not None:
+                await maybe_await(outcome)
         except Exception as error:
             self._failed(uuid, error)
             raise

@@ -172,7 +172,7 @@ class Rereading:
         if not isinstance(message, Entry) or message.state is State.DELETE:
             return None
         key = _key(message.dn)
-        if key is None or self._extent.excludes(message, key) is not None:
+        if key is None or self._extent.excludes(message.attrs, key) is not None:
             return None
         return _Read(message.uuid, message.dn, key)
 

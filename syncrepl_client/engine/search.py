@@ -4,14 +4,16 @@
 import contextlib
 import time
 from collections import deque
-from typing import Callable, NamedTuple, Optional, Union
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 import ldap
 
+from ..entries.attributes import Attributes
 from ..modes import SyncreplMode
 from ..network.connection import Connection
-from ..network.parentage import any_exists
 from ..network.server import last_change
+from ..protocol import wire
 from ..protocol.changenumbers import StageGap
 from ..protocol.cookie import change_number
 from ..protocol.facts import NotTaken, Plain, RefreshDone, Request, Scanned, StartOver, Underway
@@ -21,9 +23,10 @@ from ..protocol.synchronization import Synchronization
 from ..waiting.coroutines import YIELD_CONTROL, BlockingCall, ask
 from ..waiting.waker import earliest
 from .delivery import Delivery, now
-from .misnaming import Misnaming
-from .missed import Missed
-from .rereading import Outcome, Rereading
+
+if TYPE_CHECKING:  # not every server needs them, and import takes its time
+    from .misnaming import Misnaming
+    from .rereading import Outcome, Rereading
 
 BATCH_MESSAGES = 10000
 """The maximum number of messages per commit."""
@@ -48,10 +51,16 @@ GAP_SECONDS = 0.5
 """How long a commit waits for a change whose number its cookie skipped (389-ds)."""
 
 
-class SearchAgain(NamedTuple):
-    """The search must be sent again with the same cookie: a change may be lost (389-ds)."""
+class SearchAgain:
+    """The search must be sent again with the same cookie: a change may be lost (389-ds).
 
-    reason: str
+    Attributes:
+        reason: why.
+    """
+
+    def __init__(self, reason: str) -> None:
+        """Initialize with the reason."""
+        self.reason = reason
 
 
 Redo = Union[StartOver, SearchAgain]
@@ -110,7 +119,7 @@ class Search:
         self._stage_gap_ends = 0.0
         self._arrived: deque[Message] = deque()  # received, and not processed yet
         self._group: deque[Union[Plain, Outcome]] = deque()
-        self._group_bytes = 0
+        self._room = GROUP_BYTES
         self._connection = connection
         self._delivery = delivery
         self._not_taken = not_taken
@@ -118,7 +127,9 @@ class Search:
         self._trust_persist = trust_persist
         self._misnaming: Optional[Misnaming] = None
         if request.dialect.misnames:
-            self._misnaming = Misnaming(connection, delivery.store)
+            from . import misnaming
+
+            self._misnaming = misnaming.Misnaming(connection, delivery.store)
         self._rereading: Optional[Rereading] = None
         also = ("objectClass",) if request.extent.hidden else ()  # it says what is hidden
         connection.search(mode, request.cookie, request.dialect.refusal, also)
@@ -207,7 +218,7 @@ class Search:
             or self._rereading is not None
             or type(self._group[-1]) not in (Plain, Entry)
             or len(self._group) >= GROUP_MESSAGES
-            or self._group_bytes >= GROUP_BYTES
+            or self._room <= 0
         )
 
     async def _fill_group(self) -> bool:
@@ -219,14 +230,14 @@ class Search:
             self._reread_group(rereading)
         if not self._group:
             return False
-        self.sync.prefetch(each.record for each in self._group if isinstance(each, Plain))
+        self.sync.prefetch([each for each in self._group if isinstance(each, Plain)])
         if self._misnaming is not None:
             messages = (each.message if isinstance(each, Plain) else each for each in self._group)
             await self._misnaming.check(each for each in messages if isinstance(each, Entry))
         await ask(YIELD_CONTROL)
         return True
 
-    def _needs_rereading(self) -> Optional[Rereading]:
+    def _needs_rereading(self) -> "Optional[Rereading]":
         """Return what reads again, in a persist stage that applies no access control.
 
         Only the cookies of the refresh stage show 389-ds behind a proxy.
@@ -239,27 +250,38 @@ class Search:
         ):
             return None
         if self._rereading is None:
-            self._rereading = Rereading(self._connection, self._delivery.store, request.extent)
+            from . import rereading
+
+            self._rereading = rereading.Rereading(
+                self._connection, self._delivery.store, request.extent
+            )
         return self._rereading
 
     def _receive_group(self) -> None:
-        self._group_bytes = 0
+        self._room = GROUP_BYTES
         while self._arrived:
-            if not self._prepare(self._arrived.popleft()):
+            if not self._append(self._arrived.popleft()):
                 return
-        self._connection.take(self._prepare)
+        self._connection.take(self._append_entry, self._append)
 
-    def _prepare(self, message: Message) -> bool:
-        """Append a message to the group; return True if another one may follow."""
-        plain = self.sync.plain(message)
-        if plain is None:
-            self._group.append(message)
-            return isinstance(message, Entry) and len(self._group) < GROUP_MESSAGES
-        self._group.append(plain)
-        self._group_bytes += len(plain.record.attrs)
-        return len(self._group) < GROUP_MESSAGES and self._group_bytes < GROUP_BYTES
+    def _append_entry(
+        self, dn: str, attrs: Attributes, controls: Sequence[wire.RawControl]
+    ) -> bool:
+        """Append an entry to the group; return True if another message may follow."""
+        entry = self.sync.entry(dn, attrs, controls)
+        self._group.append(entry)
+        if isinstance(entry, Plain):
+            self._room -= len(entry[0][3])
+        return self._room > 0 and len(self._group) < GROUP_MESSAGES
 
-    def _reread_group(self, rereading: Rereading) -> None:
+    def _append(self, message: Message) -> bool:
+        if isinstance(message, Entry):
+            self._group.append(self.sync.prepared(message))
+            return len(self._group) < GROUP_MESSAGES
+        self._group.append(message)
+        return False
+
+    def _reread_group(self, rereading: "Rereading") -> None:
         progress = -1
         while not self._group and progress != rereading.progress:
             progress = rereading.progress
@@ -329,16 +351,18 @@ class Search:
 
     async def _apply_plain(self, stopping: Callable[[], bool]) -> int:
         """Deliver entries on the fast path for as long as possible; return how many."""
-        group, receive, deliver = self._group, self.sync.receive_plain, self._delivery.begin_step
+        group, receive, deliver = self._group, self.sync.receive_plain, self._delivery.deliver
         most = min(PLAIN_AT_ONCE, self._delivery.room)
         for count in range(most):
             first = group[0] if group and not stopping() else None
-            steps = receive(first) if type(first) is Plain else None
-            if steps is None:
+            if not isinstance(first, Plain):
+                return count
+            changes = receive(first)
+            if changes is None:
                 return count
             group.popleft()
-            for step in steps:
-                rest = deliver(step)
+            for change in changes:
+                rest = deliver(first.record.uuid, change, first.record)
                 if rest is not None:
                     await rest
         return most
@@ -388,6 +412,8 @@ class Search:
         return None
 
     async def _find_missed(self, scanned: Scanned, stopping: Callable[[], bool]) -> None:
+        from .missed import Missed
+
         store = self._delivery.store
 
         def check() -> None:
@@ -403,6 +429,8 @@ class Search:
         request = self.sync.request
         if not (message.deletes and self.sync.refreshing and request.dialect.resume_misses_moved):
             return False
+        from ..network.parentage import any_exists
+
         call = BlockingCall(any_exists, self._connection, self._suffix, message.uuids)
         return bool(await ask(call))
 

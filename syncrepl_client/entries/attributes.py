@@ -29,10 +29,15 @@ def encode(attrs: Attributes) -> bytes:
     values = list(chain.from_iterable(attrs.values()))
     body = b"\0".join(values)
     if body.count(b"\0") == len(values) - 1:
-        head = _head if len(attrs) < _SHORT // 32 else _head.__wrapped__
-        return b"%b%d\n%b" % (head(tuple(attrs), tuple(map(len, attrs.values()))), len(body), body)
+        first = head(tuple(attrs), tuple(map(len, attrs.values())))
+        return b"%b%d\n%b" % (first, len(body), body)
     lengths = {name: [len(value) for value in values] for name, values in attrs.items()}
     return _dumps(lengths).encode() + b"\n" + b"".join(values)
+
+
+def head(names: tuple[str, ...], counts: tuple[int, ...]) -> bytes:
+    """Return the line that :func:`encode` begins with for so many values of each name."""
+    return (_head if len(names) < _SHORT // 32 else _head.__wrapped__)(names, counts)
 
 
 @lru_cache(_SHAPES)

@@ -7,26 +7,10 @@ from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple, Optional
 
-from . import attributes, descriptions
+from . import attributes, descriptions, schema
 from .attributes import Attributes
 
-OPERATIONAL = frozenset((
-    # RFC 4512, 3.4, RFC 3672, RFC 4530, RFC 5020, and X.501
-    "creatorsname", "createtimestamp", "modifiersname", "modifytimestamp",
-    "structuralobjectclass", "governingstructurerule", "subschemasubentry",
-    "collectiveattributesubentries", "hassubordinates", "numsubordinates",
-    "entryuuid", "entrydn",
-    # OpenLDAP, with its overlays lastbind and ppolicy
-    "entrycsn", "contextcsn", "namingcsn", "syncreplcookie", "dynamicsubtrees",
-    "authtimestamp", "pwdchangedtime", "pwdfailuretime", "pwdgraceusetime", "pwdhistory",
-    "pwdlastsuccess",
-    # 389 Directory Server
-    "nsuniqueid", "nsparentuniqueid", "entryid", "parentid", "entryusn", "dsentrydn",
-    "nscpentrydn", "internalcreatorsname", "internalmodifiersname", "nsrole", "pwdupdatetime",
-    "tombstonenumsubordinates",
-))  # fmt: skip
-"""Lower-case names of attributes that servers maintain: who changed an entry, when, and its
-number.  Users can't modify them (``NO-USER-MODIFICATION``)."""
+OPERATIONAL = schema.OPERATIONAL
 
 
 class AttributeChangeKind(Enum):

@@ -34,7 +34,7 @@ A store has three kinds of key:
 
 import re
 from collections.abc import Collection, Iterator
-from functools import lru_cache
+from functools import cache
 
 import ldap
 import ldap.dn
@@ -69,8 +69,6 @@ _CASED = (
     (0x1F08, 0x1FFC), (0xFF21, 0xFF3A),  # Greek with accents, fullwidth Latin
 )  # fmt: skip
 """Ranges of code points; no server distinguishes the case of the letters in them."""
-_LETTERS = (chr(point) for first, last in _CASED for point in range(first, last + 1))
-_FOLD = str.maketrans({each: each.lower() for each in _LETTERS if len(each.lower()) == 1})
 
 # Whatever needs more than lower-casing: escapes, quotes, multi-valued RDNs, insignificant
 # spaces, anything that is not ASCII.
@@ -78,8 +76,10 @@ _SPECIAL = re.compile(r'[^ -~]|[\\"+;<>]|=#|^ | $|  | ,|, | =|= ')
 # An RDN that surely doesn't, unless its attribute heeds case.
 _WORD = r"[!$-*\-./0-9:?@A-Z\[\]^_`a-z{|}~]+"
 _PLAIN = re.compile(rf"([A-Za-z][A-Za-z0-9-]*)={_WORD}(?: {_WORD})*")
+_plain_rdn = _PLAIN.fullmatch
 _PARENTS, _SHORT = 1024, 1024
 """Size of the cache of parents' keys, and the longest DN to cache: siblings share a parent."""
+_parents: dict[str, bytes] = {}
 
 
 def key(dn: str) -> bytes:
@@ -91,13 +91,26 @@ def key(dn: str) -> bytes:
         ValueError: *dn* is not a valid DN.
     """
     rdn, _, above = dn.partition(",")
-    plain = _PLAIN.fullmatch(rdn)
-    if plain and above and len(above) < _SHORT and plain[1].lower() not in _EXACT:
-        try:
-            return _parent_key(above) + rdn.lower().encode() + b"\0"
-        except ValueError:
-            pass  # of the whole DN, please
+    plain = _plain_rdn(rdn)
+    if plain and (plain[1] in _CASELESS or plain[1].lower() not in _EXACT):
+        parent = _parents.get(above) or _parent_key(above)
+        if parent:
+            return parent + rdn.lower().encode() + b"\0"
     return _key(dn)
+
+
+def _parent_key(above: str) -> bytes:
+    """Return the key of a parent, and keep it; an empty one if *above* is too long, or no DN."""
+    if len(above) >= _SHORT:
+        return b""
+    try:
+        found = _key(above)
+    except ValueError:
+        return b""  # of the whole DN, please
+    if len(_parents) >= _PARENTS:
+        _parents.clear()
+    _parents[above] = found
+    return found
 
 
 def _key(dn: str) -> bytes:
@@ -117,48 +130,50 @@ def _key(dn: str) -> bytes:
     return ("\0".join(rdns) + "\0").encode()
 
 
-_parent_key = lru_cache(_PARENTS)(_key)
-
-
 def _normal(rdn: str, *, fold: bool = True) -> str:
     """Return the normal form of *rdn*; without *fold*, one that differs for each spelling."""
-    plain = _PLAIN.fullmatch(rdn) if fold else None
+    plain = _plain_rdn(rdn) if fold else None
     if plain and plain[1].lower() not in _EXACT:
         return rdn.lower()
+    escaped = re.sub(_KEPT, _keep, rdn) if "\\" in rdn else rdn
     try:
-        ((*avas,),) = ldap.dn.str2dn(_KEPT.sub(_keep, rdn), ldap.DN_FORMAT_LDAPV3)
+        ((*avas,),) = ldap.dn.str2dn(escaped, ldap.DN_FORMAT_LDAPV3)
     except (ldap.LDAPError, ValueError) as error:
         if isinstance(error, UnicodeDecodeError):  # octets that are no text: as written
-            written = _HEX.sub(lambda match: match.group().lower(), rdn.strip(" "))
-            return _UNSAFE.sub(_escape, written)
+            written = re.sub(_HEX, lambda match: match.group().lower(), rdn.strip(" "))
+            return written.translate(_UNSAFE)
         raise ValueError(f"not an RDN: {rdn!r}") from error
     return "+".join(sorted(_ava(attribute.lower(), value, fold) for attribute, value, _ in avas))
 
 
 def _ava(attribute: str, value: str, fold: bool) -> str:
-    if fold and attribute not in _EXACT:
-        value = _SPACES.sub(" ", value).translate(_FOLD)
-    return f"{attribute}={_SEPARATING.sub(_escape, value)}"
+    if not fold or attribute in _EXACT:
+        return f"{attribute}={value.translate(_SEPARATING)}"
+    if "  " in value:
+        value = re.sub(" {2,}", " ", value)
+    return f"{attribute}={value.translate(_folding())}"
 
 
-_SPACES = re.compile(" {2,}")
-_HEX = re.compile(r"\\[0-9A-Fa-f]{2}")
-_UNSAFE = re.compile("[\0\1]")
-_SEPARATING = re.compile("[+,\0\1]")
+@cache  # not every program needs it, and import takes its time
+def _folding() -> dict[int, str]:
+    letters = (chr(point) for first, last in _CASED for point in range(first, last + 1))
+    lower = {ord(each): each.lower() for each in letters if len(each.lower()) == 1}
+    return {**lower, **_SEPARATING}
+
+
+_UNSAFE = {0: "\\00", 1: "\\01"}
+_SEPARATING = {**_UNSAFE, ord("+"): "\\2b", ord(","): "\\2c"}
+# These are compiled when they are first used.
+_HEX = r"\\[0-9A-Fa-f]{2}"
 # Escapes that a key keeps: of the characters that are not the same unescaped, and of backslash.
-_KEPT = re.compile(r"\\(?:20|3d|5c|[ =\\])", re.IGNORECASE)
-
-
-def _escape(match: "re.Match[str]") -> str:
-    return f"\\{ord(match.group()):02x}"
+_KEPT = r"(?i)\\(?:20|3d|5c|[ =\\])"
+_RDN = r'(?s)(?:[^,\\"]|\\.|"(?:[^"\\]|\\.)*")+'
+_SPELLING = _SPELLED + rb"[^\0]*"
 
 
 def _keep(match: "re.Match[str]") -> str:
     escaped = match.group()[1:].lower()
     return "\\5c" + (escaped if len(escaped) == 2 else f"{ord(escaped):02x}")
-
-
-_RDN = re.compile(r'(?:[^,\\"]|\\.|"(?:[^"\\]|\\.)*")+', re.DOTALL)
 
 
 def split(dn: str) -> list[str]:
@@ -170,8 +185,9 @@ def split(dn: str) -> list[str]:
         return dn.split(",")
     rdns: list[str] = []
     position = 0
+    rdn = re.compile(_RDN)
     while True:
-        match = _RDN.match(dn, position)
+        match = rdn.match(dn, position)
         if match is None:
             return rdns
         rdns.append(match.group())
@@ -222,10 +238,7 @@ def key_among(name: str, namesakes: Collection[bytes]) -> bytes:
 
 def plain(key: bytes) -> bytes:
     """Return the *key* of a live entry as it would be in a store without namesakes."""
-    return _SPELLING.sub(b"", key) if _SPELLED in key else key
-
-
-_SPELLING = re.compile(_SPELLED + rb"[^\0]*")
+    return re.sub(_SPELLING, b"", key) if _SPELLED in key else key
 
 
 def is_same(one: str, other: str) -> bool:

@@ -6,6 +6,24 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple, Optional
 
+OPERATIONAL = frozenset((
+    # RFC 4512, 3.4, RFC 3672, RFC 4530, RFC 5020, and X.501
+    "creatorsname", "createtimestamp", "modifiersname", "modifytimestamp",
+    "structuralobjectclass", "governingstructurerule", "subschemasubentry",
+    "collectiveattributesubentries", "hassubordinates", "numsubordinates",
+    "entryuuid", "entrydn",
+    # OpenLDAP, with its overlays lastbind and ppolicy
+    "entrycsn", "contextcsn", "namingcsn", "syncreplcookie", "dynamicsubtrees",
+    "authtimestamp", "pwdchangedtime", "pwdfailuretime", "pwdgraceusetime", "pwdhistory",
+    "pwdlastsuccess",
+    # 389 Directory Server
+    "nsuniqueid", "nsparentuniqueid", "entryid", "parentid", "entryusn", "dsentrydn",
+    "nscpentrydn", "internalcreatorsname", "internalmodifiersname", "nsrole", "pwdupdatetime",
+    "tombstonenumsubordinates",
+))  # fmt: skip
+"""Lower-case names of attributes that servers maintain: who changed an entry, when, and its
+number.  Users can't modify them (``NO-USER-MODIFICATION``)."""
+
 # RFC 4512, 4.1.2.  Quoted strings may contain anything, so all but the names are removed first.
 # They are compiled when they are first used: a start without changes does not use them.
 _OID = r"\(\s*([^\s()']+)"

@@ -6,8 +6,7 @@ from typing import Optional
 
 from . import descriptions
 from .attributes import Attributes
-from .differences import OPERATIONAL
-from .schema import AttributeTypes
+from .schema import OPERATIONAL, AttributeTypes
 
 _ALL_USER, _ALL_OPERATIONAL, _NONE = "*", "+", "1.1"
 _SPECIAL = (_ALL_USER, _ALL_OPERATIONAL, _NONE)

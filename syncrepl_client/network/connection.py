@@ -19,6 +19,7 @@ from ..waiting.coroutines import Wait, ask
 from ..waiting.waker import Waker
 from . import transport
 from .heartbeat import Heartbeat
+from .results import TakeEntry, take_results
 from .session import Session
 
 logger = logging.getLogger(__name__)
@@ -100,15 +101,18 @@ class Connection(Session):
 
     def receive(self) -> Optional[Message]:
         """Return the next message of the search if it has arrived; as :meth:`take`."""
-        return self.take(lambda message: False)
+        found: list[Message] = []
+        self.take(lambda *sent: found.append(wire.entry(*sent)), found.append)
+        return found[0] if found else None
 
-    def take(self, take: Callable[[Message], object]) -> Optional[Message]:
-        """Call *take* with each message of the search that has arrived, without waiting.
+    def take(self, take_entry: TakeEntry, take: Callable[[Message], object]) -> None:
+        """Call *take_entry* or *take* with all of the search that has arrived, without waiting.
 
-        It goes on while *take* returns something true, and ends with the search.
+        It goes on while they return something true, and ends with the search.
 
-        Returns:
-            the last message; None if there was none.
+        Args:
+            take_entry: called with the DN, the attributes and the controls of an entry.
+            take: called with every other message.
 
         Raises:
             ProtocolError: a message is malformed.
@@ -116,25 +120,22 @@ class Connection(Session):
             SyncUnsupported: the server does not support content synchronization for this search.
             ldap.LDAPError: the connection is lost, or the search ended with an error.
         """
-        search = self._search
-        if search is None:
-            return None
-        try:
-            last = self.ldap.syncrepl_take(search, take)
-            if last is None and self._question is not None:
-                self._hear_answer(self._question)
-                # libldap may have read that on the way
-                last = self.ldap.syncrepl_take(search, take)
-        except ldap.LDAPError as error:
-            last = wire.decode_error(error, self._refusal)
-            if last is None:
-                raise transport.explained(error, self.url) from error
-            take(last)
-        if last is not None:
-            self._heartbeat.heard(time.monotonic())
-            if isinstance(last, (Done, RefreshRequired)):
+
+        def take_other(message: Message) -> object:
+            if isinstance(message, (Done, RefreshRequired)):
                 self._search = None
-        return last
+            return take(message)
+
+        try:
+            any_taken = self._take(take_entry, take_other)
+        except ldap.LDAPError as error:
+            refused = wire.decode_error(error, self._refusal)
+            if refused is None:
+                raise transport.explained(error, self.url) from error
+            take_other(refused)
+            any_taken = True
+        if any_taken:
+            self._heartbeat.heard(time.monotonic())
 
     async def wait(self, deadline: Optional[float]) -> None:
         """Wait until something may have arrived, the waker is woken, or *deadline* has come.
@@ -171,6 +172,16 @@ class Connection(Session):
                     "info": f"{self.url.server} has been silent for too long, also when asked",
                 }
             )
+
+    def _take(self, take_entry: TakeEntry, take: Callable[[Message], object]) -> bool:
+        if self._search is None:
+            return False
+        any_taken = take_results(self.ldap, self._search, take_entry, take)
+        if not any_taken and self._question is not None:
+            self._hear_answer(self._question)
+            # libldap may have read that on the way
+            any_taken = take_results(self.ldap, self._search, take_entry, take)
+        return any_taken
 
     def _hear_answer(self, question: int) -> None:
         """Receive the answer to the heartbeat's question, an entry and a result, if it is there."""

@@ -3,7 +3,7 @@
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import ldap
 
@@ -17,7 +17,7 @@ from .server import ServerFacts
 Peer = tuple[Connection, ServerFacts]
 
 
-class Connector(NamedTuple):
+class Connector:
     """Makes connections with the same URL, credentials and options.
 
     Attributes:
@@ -29,12 +29,22 @@ class Connector(NamedTuple):
         heartbeat: seconds of silence after which a server is asked a question; None for never.
     """
 
-    url: SearchUrl
-    credentials: Credentials
-    waker: Waker
-    starttls: bool
-    options: Mapping[int, Any]
-    heartbeat: Optional[float] = None
+    def __init__(
+        self,
+        url: SearchUrl,
+        credentials: Credentials,
+        waker: Waker,
+        starttls: bool,
+        options: Mapping[int, Any],
+        heartbeat: Optional[float] = None,
+    ) -> None:
+        """Initialize; nothing is connected."""
+        self.url = url
+        self.credentials = credentials
+        self.waker = waker
+        self.starttls = starttls
+        self.options = options
+        self.heartbeat = heartbeat
 
     def connect_and_probe(self, turn: int, *, thorough: bool = False) -> Peer:
         """Return a connection made by :meth:`connect`, and the facts about its server.

@@ -8,7 +8,7 @@ Every such search of this library goes through it.  For a program it has the met
 import os
 import time
 from collections.abc import Sequence
-from typing import Any, Callable, Optional, Union, cast
+from typing import Any, Optional, Union, cast
 
 import ldap
 from ldap.controls import RequestControl
@@ -20,7 +20,7 @@ from ..modes import SyncreplMode
 from ..protocol import cookie, wire
 from ..protocol.messages import Done, Entry, IdSet, Message, NewCookie, PhaseEnd, Reference, State
 from ..waiting.waker import wait_for
-from .results import take_messages
+from .results import take_results
 
 _MODES = {
     "refreshOnly": SyncreplMode.REFRESH_ONLY,
@@ -118,16 +118,14 @@ class SyncreplConsumer:
             MemoryError: there is no memory for it.
             ldap.LDAPError: the connection is lost, or the search ended with an error.
         """
-        return self.syncrepl_take(msgid, lambda message: False)
-
-    def syncrepl_take(self, msgid: int, take: Callable[[Message], object]) -> Optional[Message]:
-        """Call *take* with each message of the search *msgid* that has arrived, without waiting.
-
-        It goes on while *take* returns something true, and ends with the search.  It raises what
-        :meth:`syncrepl_message` raises, and returns the last message, or None.
-        """
-        connection: Any = self
-        return take_messages(connection, msgid, take)
+        found: list[Message] = []
+        take_results(
+            cast(SimpleLDAPObject, self),
+            msgid,
+            lambda *sent: found.append(wire.entry(*sent)),
+            found.append,
+        )
+        return found[0] if found else None
 
     def syncrepl_poll(self, msgid: int = -1, timeout: Optional[float] = None, all: int = 0) -> bool:
         """Wait for a message of the search, and call the methods that it concerns.

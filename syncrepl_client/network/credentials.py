@@ -4,8 +4,7 @@
 import logging
 import os
 import stat
-from dataclasses import dataclass, field
-from typing import Callable, Optional, Union
+from typing import Callable, NamedTuple, Optional, Union
 
 from ..exceptions import ConfigurationError, LDAPUrlError
 from ..url import SASL_MECHANISMS, SearchUrl
@@ -78,7 +77,6 @@ class PasswordFile:
             )
 
 
-@dataclass(frozen=True)
 class PasswordVariable:
     """A password in an environment variable, read at every bind.
 
@@ -86,7 +84,18 @@ class PasswordVariable:
         name: the variable's name.
     """
 
-    name: str
+    def __init__(self, name: str) -> None:
+        """Initialize from the variable's name."""
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"PasswordVariable(name={self.name!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PasswordVariable) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def __call__(self) -> bytes:
         """Return the password in the variable.
@@ -103,8 +112,14 @@ class PasswordVariable:
         return os.fsencode(value)
 
 
-@dataclass(frozen=True)
-class Credentials:
+class _Identity(NamedTuple):
+    bindname: Optional[str] = None
+    mechanism: Optional[str] = None
+    sasl_user: Optional[str] = None
+    authzid: Optional[str] = None
+
+
+class Credentials(_Identity):
     """The credentials for a bind.  The password is neither in the repr nor compared.
 
     Attributes:
@@ -114,11 +129,7 @@ class Credentials:
         authzid: the authorization identity (RFC 4513, 5.2.1.8) for SASL; None: that of the user.
     """
 
-    bindname: Optional[str] = None
-    mechanism: Optional[str] = None
-    sasl_user: Optional[str] = None
-    authzid: Optional[str] = None
-    _source: Optional[Password] = field(default=None, repr=False, compare=False)
+    _given: Optional[Password] = None
 
     @classmethod
     def choose(
@@ -138,8 +149,8 @@ class Credentials:
         _check_password(password)
         mechanism = url.mechanism
         _check_sasl(mechanism, sasl_user, authzid)
-        source = url.password or password or None
-        chosen = cls(None if mechanism else url.bindname, mechanism, sasl_user, authzid, source)
+        chosen = cls(None if mechanism else url.bindname, mechanism, sasl_user, authzid)
+        chosen._given = source = url.password or password or None
         if source is not None and not url.bindname:
             raise ConfigurationError(
                 "a password without a name: say whom to bind as by bindname= in ldap_url's "
@@ -173,7 +184,7 @@ class Credentials:
         """
         if not self.uses_password:
             return b""
-        value = self._source() if callable(self._source) else self._source
+        value = self._given() if callable(self._given) else self._given
         octets = _octets(value)
         if octets is None:
             raise ConfigurationError(

@@ -2,7 +2,7 @@
 """What the password policy of a server says at a bind (draft-behera-ldap-password-policy)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from typing import Optional
 
 import ldap
 from ldap.controls import RequestControl
@@ -22,46 +22,39 @@ _ERRORS = {
 }
 
 
-class Policy(NamedTuple):
-    """What the server said.
-
-    Attributes:
-        error: why the password can't be used, for people; None if it can.
-        warning: what will be in the way soon, for people; None for nothing.
-    """
-
-    error: Optional[str] = None
-    warning: Optional[str] = None
+Policy = tuple[Optional[str], Optional[str]]
+"""What the server said, for people: why the password can't be used, and what will be in the way
+soon; None for nothing."""
 
 
 def read(controls: Sequence[RawControl], who: str) -> Policy:
     """Return what the response controls of a bind as *who* say."""
     value = next((value for oid, _, value in controls if oid == OID), None)
     if not value:
-        return Policy()
+        return None, None
     from ldap.controls.ppolicy import PasswordPolicyControl  # with pyasn1: it takes its time
 
     control = PasswordPolicyControl()
     control.decodeControlValue(value)
     if control.error in _ERRORS:
-        return Policy(error=_ERRORS[control.error].format(who=who))
+        return _ERRORS[control.error].format(who=who), None
     if control.graceAuthNsRemaining is not None:
-        return Policy(
-            warning=f"the password of {who} has expired, and {control.graceAuthNsRemaining} more "
-            "binds with it are allowed: have a new one set"
+        return None, (
+            f"the password of {who} has expired, and {control.graceAuthNsRemaining} more binds "
+            "with it are allowed: have a new one set"
         )
     if control.timeBeforeExpiration is not None:
-        return Policy(warning=f"the password of {who} expires in {control.timeBeforeExpiration} s")
-    return Policy()
+        return None, f"the password of {who} expires in {control.timeBeforeExpiration} s"
+    return None, None
 
 
 def explain(error: ldap.LDAPError, who: str) -> None:
     """Add to the error of a bind what its response control says."""
     details = details_of(error)
-    policy = read(details.get("ctrls") or (), who)
-    if policy.error is not None:
-        details["info"] = "; ".join(filter(None, (details.get("info"), policy.error)))
-        error.password_policy = policy.error  # type: ignore[attr-defined]
+    why, _ = read(details.get("ctrls") or (), who)
+    if why is not None:
+        details["info"] = "; ".join(filter(None, (details.get("info"), why)))
+        error.password_policy = why  # type: ignore[attr-defined]
 
 
 def refusal(why: str) -> ldap.LDAPError:

@@ -2,6 +2,8 @@
 """Results, as python-ldap's C module hands them over."""
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Callable, Optional
 from weakref import WeakSet
 
@@ -20,6 +22,9 @@ MANY_ATTRIBUTES = 1000
 """python-ldap (3.4.8) takes a time that grows with the square of this number to read an entry, and
 holds the GIL: 20 ms for 1,000 attributes, 2 s for 10,000."""
 
+TakeEntry = Callable[[str, Attributes, Sequence[wire.RawControl]], object]
+"""Called with the DN, the attributes and the controls of an entry."""
+
 _warned: "WeakSet[SimpleLDAPObject]" = WeakSet()
 """Connections on which there was such an entry."""
 
@@ -35,8 +40,9 @@ def raw_result(connection: SimpleLDAPObject, msgid: int) -> Optional[wire.RawRes
         MemoryError: there is no memory for it.
         ldap.LDAPError: the connection is lost, or the answer is an error result.
     """
-    got = _result4(connection, msgid)
-    if got is None or got[0] is None:
+    with _explained(connection):
+        got: Any = connection._l.result4(msgid, 0, 0, 1, 1)
+    if got[0] is None:
         return None
     raw = wire.RawResult(got[0], got[1], got[3])
     if raw.type == ldap.RES_SEARCH_ENTRY:
@@ -45,45 +51,64 @@ def raw_result(connection: SimpleLDAPObject, msgid: int) -> Optional[wire.RawRes
     return raw
 
 
-def take_messages(
-    connection: SimpleLDAPObject, msgid: int, take: Callable[[Message], object]
-) -> Optional[Message]:
-    """Call *take* with each message of the search *msgid* that has arrived, without waiting.
+def take_results(
+    connection: SimpleLDAPObject,
+    msgid: int,
+    take_entry: TakeEntry,
+    take: Callable[[Message], object],
+) -> bool:
+    """Call *take_entry* or *take* with what has arrived of the search *msgid*, without waiting.
 
-    It goes on while *take* returns something true, and ends with the search.
+    It goes on while they return something true, and ends with the search.  Other calls of
+    *connection* wait for that: neither may make one.
+
+    Args:
+        connection: the connection.
+        msgid: the message ID.
+        take_entry: called with the DN, the attributes and the controls of an entry.
+        take: called with every other message of a content synchronization search.
 
     Returns:
-        the last message; None if there was none.
+        whether there was anything.
 
     Raises:
         ProtocolError: a message is malformed; and as :func:`raw_result`.
     """
-    last: Optional[Message] = None
+    any_taken = False
     suspicious = getattr(connection, "takes_any_name", False)
-    while True:
-        got = _result4(connection, msgid)
-        if got is None or got[0] is None:
-            return last
-        if got[0] == ldap.RES_SEARCH_ENTRY:
-            dn, attrs, controls = got[1][0]
-            if suspicious or len(attrs) > MANY_ATTRIBUTES:
-                _inspect(connection, dn, attrs)
-            message: Optional[Message] = wire.entry(dn, attrs, controls)
-        else:
-            message = wire.decode(wire.RawResult(got[0], got[1], got[3]))
-        if message is not None:
-            last = message
-            if not take(message) or got[0] == ldap.RES_SEARCH_RESULT:
-                return last
+    result4, entry, last = connection._l.result4, ldap.RES_SEARCH_ENTRY, ldap.RES_SEARCH_RESULT
+    with _explained(connection):
+        while True:
+            got: Any = result4(msgid, 0, 0, 1, 1)
+            kind = got[0]
+            if kind == entry:
+                dn, attrs, controls = got[1][0]
+                if suspicious or len(attrs) > MANY_ATTRIBUTES:
+                    _inspect(connection, dn, attrs)
+                any_taken = True
+                if not take_entry(dn, attrs, controls):
+                    return True
+            elif kind is None:  # and nothing else
+                return any_taken
+            else:
+                message = wire.decode(wire.RawResult(kind, got[1], got[3]))
+                if message is not None:
+                    any_taken = True
+                    if not take(message) or kind == last:
+                        return True
 
 
-def _result4(connection: SimpleLDAPObject, msgid: int) -> Any:
-    # The C module's own result4: python-ldap's wrapper fails where nothing has arrived, and
-    # decodes each control with pyasn1.  It wants the lock that all calls of one object share.
+@contextmanager
+def _explained(connection: SimpleLDAPObject) -> Iterator[None]:
+    """Take the lock that all calls of *connection* share, and explain the errors of result4.
+
+    It is the C module's own: python-ldap's wrapper fails where nothing has arrived, and decodes
+    each control with pyasn1.
+    """
     lock = connection._ldap_object_lock
     lock.acquire()
     try:
-        return connection._l.result4(msgid, 0, 0, 1, 1)
+        yield
     except ldap.LDAPError as error:
         transport.add_strerror(error)
         raise

@@ -3,7 +3,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 import ldap
 from ldap.filter import escape_filter_chars
@@ -12,15 +12,17 @@ from ..entries import dn
 from ..entries.schema import AttributeTypes
 from ..entries.selection import needs_no_names, needs_types
 from ..exceptions import SyncUnsupported
-from ..protocol import dialect, foreign, knowledge, uniqueid, wire
-from ..protocol.dialect import DS389, Dialect
-from ..protocol.foreign import Foreign
+from ..protocol import dialect, knowledge, uniqueid, wire
+from ..protocol.dialect import DS389, OTHER, Dialect
 from ..protocol.knowledge import Knowledge
 from ..protocol.unreported import Unreported
 from ..url import SearchUrl
 from . import syncprov, transport
 from .session import Session
 from .syncprov import LOST
+
+if TYPE_CHECKING:  # few servers are foreign, and import takes its time
+    from ..protocol.foreign import Foreign
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ class ServerFacts(NamedTuple):
     tells_deletes: bool = True
     misconfigured: Optional[str] = None
     proxied: bool = False
-    unreported: "tuple[Unreported, ...]" = ()
+    unreported: tuple[Unreported, ...] = ()
 
 
 def probe(session: Session, url: SearchUrl) -> ServerFacts:
@@ -93,12 +95,8 @@ def probe(session: Session, url: SearchUrl) -> ServerFacts:
         ldap.LDAPError: the connection is lost, or there was no answer in time.
     """
     root_dse = read_root_dse(session)
-    stranger = foreign.by_root_dse(root_dse)
-    if stranger is not None:
-        raise SyncUnsupported(
-            f"the server at {url.server} is {stranger.name}, and can't be followed: "
-            f"{stranger.reason}. {stranger.instead}"
-        )
+    if dialect.detect(root_dse) is OTHER:
+        _check_followable(url, root_dse)
     if lacks(root_dse, wire.SYNC_REQUEST):
         raise SyncUnsupported(
             f"the server at {url.server} has no content synchronization (RFC 4533): on "
@@ -119,6 +117,22 @@ def probe(session: Session, url: SearchUrl) -> ServerFacts:
         if types is None and not needs_no_names(url.attributes):
             _warn_of_schema(url, root_dse)
     return found._replace(base=None if base is None else base.dn, types=types)
+
+
+def _check_followable(url: SearchUrl, root_dse: Entry) -> None:
+    """Check that the server with this *root_dse* is not one of those that can't be followed.
+
+    Raises:
+        SyncUnsupported: it is.
+    """
+    from ..protocol import foreign
+
+    stranger = foreign.by_root_dse(root_dse)
+    if stranger is not None:
+        raise SyncUnsupported(
+            f"the server at {url.server} is {stranger.name}, and can't be followed: "
+            f"{stranger.reason}. {stranger.instead}"
+        )
 
 
 def _warn_of_schema(url: SearchUrl, root_dse: Entry) -> None:
@@ -142,7 +156,7 @@ def lacks(root_dse: Entry, control: str) -> bool:
     return bool(controls) and control.encode() not in controls
 
 
-def foreign_by_refusal(session: Session) -> Optional[Foreign]:
+def foreign_by_refusal(session: Session) -> "Optional[Foreign]":
     """Return the kind of a server that can't be followed, by how it refuses an operation.
 
     Raises:
@@ -151,6 +165,8 @@ def foreign_by_refusal(session: Session) -> Optional[Foreign]:
     try:
         session.ask(wire.WHO_AM_I, "Who am I?")
     except _REFUSALS as error:
+        from ..protocol import foreign
+
         return foreign.by_refusal(wire.details_of(error).get("info", ""))
     return None
 

@@ -28,7 +28,7 @@ from ..url import SearchUrl
 from ..waiting import forking
 from ..waiting.coroutines import wait_or_wake
 from ..waiting.waker import Waker, is_readable, wait_for
-from . import diagnosis, handshake, passwordpolicy, transport
+from . import diagnosis, passwordpolicy, transport
 from .consumer import SyncreplConsumer
 from .credentials import Credentials
 from .results import raw_result
@@ -81,6 +81,8 @@ class Session:
         with self._opening("StartTLS"):
             self._set_options(options)
             if transport.is_tls(url.server):
+                from . import handshake
+
                 if handshake.is_needed():
                     handshake.check(url.server, self.ldap.get_option(ldap.OPT_NETWORK_TIMEOUT))
             elif starttls:
@@ -169,14 +171,12 @@ class Session:
         except ldap.LDAPError as error:
             passwordpolicy.explain(error, name)
             raise
-        policy = passwordpolicy.read(got[3], name)
-        if policy.error is not None:
-            raise passwordpolicy.refusal(policy.error)
-        if policy.warning is not None:
-            self.password_warning = policy.warning
-            logger.warning(
-                "%s: %s", self.url.server, policy.warning, extra={"event": "password-expires"}
-            )
+        refused, warning = passwordpolicy.read(got[3], name)
+        if refused is not None:
+            raise passwordpolicy.refusal(refused)
+        if warning is not None:
+            self.password_warning = warning
+            logger.warning("%s: %s", self.url.server, warning, extra={"event": "password-expires"})
 
     def _bind_by_sasl(self, credentials: Credentials, mechanism: str, password: bytes) -> None:
         self._see_that_it_answers()

@@ -7,8 +7,8 @@ in a search of one entry that is little, and needs no right to read contextCSN. 
 ends says whether a present phase is left out (``syncprov-nopresent``).
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from collections.abc import Collection, Iterator
+from typing import Optional
 
 import ldap
 from ldap.controls import RequestControl
@@ -30,7 +30,7 @@ _SECONDS = 2
 _MOST = 20
 
 
-class Provider(NamedTuple):
+class Provider:
     """What the overlay says.
 
     Attributes:
@@ -40,9 +40,13 @@ class Provider(NamedTuple):
             ``syncprov-nopresent`` and no session log.
     """
 
-    csns: "tuple[bytes, ...]" = ()
-    sid: bytes = b"000"
-    tells_deletes: bool = True
+    def __init__(
+        self, csns: Collection[bytes] = (), sid: bytes = b"000", *, tells_deletes: bool = True
+    ) -> None:
+        """Initialize; by default, from no answer."""
+        self.csns = csns
+        self.sid = sid
+        self.tells_deletes = tells_deletes
 
 
 def ask(session: Session, base: str) -> Provider:
@@ -61,7 +65,7 @@ def ask(session: Session, base: str) -> Provider:
         ancient = b";".join(_ANCIENT % sid for sid in sorted(csns))
         again = _end_of_refresh(session, base, b"rid=000,csn=" + ancient)
         tells = again is None or not again.deletes
-    return Provider(tuple(csns.values()), cookie.sid(answer.cookie) or b"000", tells)
+    return Provider(csns.values(), cookie.sid(answer.cookie) or b"000", tells_deletes=tells)
 
 
 def serves(session: Session, base: str) -> bool:

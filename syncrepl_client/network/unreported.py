@@ -8,7 +8,7 @@ from ..entries.schema import AttributeTypes
 from ..protocol import unreported
 from ..protocol.dialect import DS389, OPENLDAP, Dialect
 from ..protocol.unreported import Unreported
-from . import configuration, server
+from . import server
 from .session import Session
 
 
@@ -36,11 +36,14 @@ def find(
     """
     overlays: Optional[frozenset[str]] = None
     virtual: tuple[str, ...] = ()
-    if thorough and dialect is OPENLDAP:
-        overlays = configuration.overlays(session)
-    elif thorough and dialect is DS389:
-        virtual = configuration.class_of_service(session, suffix)
-    if thorough and types is None and overlays is None:  # "*,+" needs none otherwise
-        types = server.attribute_types(session, server.read_root_dse(session))
+    if thorough:
+        from . import configuration  # a start without changes does not need it
+
+        if dialect is OPENLDAP:
+            overlays = configuration.overlays(session)
+        elif dialect is DS389:
+            virtual = configuration.class_of_service(session, suffix)
+        if types is None and overlays is None:  # "*,+" needs none otherwise
+            types = server.attribute_types(session, server.read_root_dse(session))
     selection = dialect.selection(requested, types)
     return tuple(unreported.find(dialect, requested, selection, types, overlays, virtual))

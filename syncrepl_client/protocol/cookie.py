@@ -14,17 +14,19 @@ import re
 from collections.abc import Iterable
 from typing import Optional
 
-_OF_389DS = re.compile(rb"[^#]*:\w+#.*#([0-9]{1,20})", re.DOTALL)
+# Compiled when it is first used.
+_OF_389DS = rb"(?s)[^#]*:\w+#.*#([0-9]{1,20})"
 _CSN_SIZE, _CSN_SID = 40, -10
 """Length of a CSN, and the index of the server ID in it: ``...#SID#MOD``."""
-_TIME_OF_CSN = re.compile(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)\.(\d{6})Z")
+_FIELDS_OF_TIME = tuple(map(slice, (0, 4, 6, 8, 10, 12), (4, 6, 8, 10, 12, 14)))
+"""In ``YYYYMMDDhhmmss.ffffffZ``, with which a CSN begins."""
 _NO_NUMBER = 2**32 - 1
 """389-ds writes -1, as an unsigned number of 32 or 64 bits, where it can't find the change."""
 
 
 def change_number(cookie: Optional[bytes]) -> Optional[int]:
     """Return the number of the last change that a 389-ds cookie covers; None if it has none."""
-    found = _OF_389DS.fullmatch(cookie or b"")
+    found = re.fullmatch(_OF_389DS, cookie or b"")
     number = _NO_NUMBER if found is None else int(found[1])
     return number if number < _NO_NUMBER else None
 
@@ -111,11 +113,12 @@ def newest_time(cookie: Optional[bytes], sid: Optional[bytes] = None) -> Optiona
 
 
 def _time_of(csn: bytes) -> Optional[float]:
-    found = _TIME_OF_CSN.match(csn)
-    if found is None:
+    whole, fraction = csn[:14], csn[15:21]
+    if not (whole.isdigit() and fraction.isdigit() and csn[14:15] == b"." and csn[21:22] == b"Z"):
         return None
-    *whole, fraction = found.groups()
-    return calendar.timegm(tuple(map(int, whole))) + float(b"0." + fraction)
+    return calendar.timegm(tuple(int(whole[each]) for each in _FIELDS_OF_TIME)) + float(
+        b"0." + fraction
+    )
 
 
 def _fields(cookie: bytes) -> dict[bytes, bytes]:

@@ -2,66 +2,73 @@
 """Kinds of servers, and how each departs from RFC 4533, as data."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from ..entries.schema import AttributeTypes
 from ..entries.selection import Selection
 from . import cookie
 
 
-class Refusal(NamedTuple):
-    """How a kind of server refuses a cookie: with this result code and one of these texts."""
+class Refusal:
+    """How a kind of server refuses a cookie.
 
-    result: int
-    texts: "tuple[str, ...]"
-    reason: str
-    """The cause, for the log."""
+    Attributes:
+        result: the result code.
+        texts: what it says with that: one of them.
+        reason: the cause, for the log.
+    """
+
+    def __init__(self, result: int, texts: Sequence[str], reason: str) -> None:
+        """Initialize from result code, texts and cause."""
+        self.result = result
+        self.texts = texts
+        self.reason = reason
 
 
-class Dialect(NamedTuple):
-    """How a kind of server departs from RFC 4533."""
+class Dialect:
+    """How a kind of server departs from RFC 4533.  This class itself is for those that do not."""
 
-    name: str
+    name = "other"
     """Stored with the cookie: a cookie is sent only to the kind of server that made it."""
 
-    merges_cookies: bool = False
+    merges_cookies = False
     """A cookie of the persist stage has only the CSN that changed: merge it into the last one."""
 
-    silence_means_gone: bool = False
+    silence_means_gone = False
     """A resume that names no entry and ends with FALSE and a newer cookie: no entry is left."""
 
-    names_all_deletes: bool = False
+    names_all_deletes = False
     """A resume names each delete since its cookie, also of entries that were added since (RFC 4533
     does not ask for these)."""
 
-    resume_ignores_selection: bool = False
+    resume_ignores_selection = False
     """A resume sends all user attributes, whatever was requested, and no operational ones."""
 
-    selects_literally: bool = False
+    selects_literally = False
     """An attribute list selects by names and aliases only: a supertype does not select its
     subtypes, and an alias with options selects nothing."""
 
     star_brings: Optional[str] = None
     """Lower-case name of an operational attribute that ``*`` in an attribute list selects too."""
 
-    hidden_classes: Optional["frozenset[str]"] = None
+    hidden_classes: Optional[frozenset[str]] = None
     """Lower-case object classes of entries that a search finds only if its filter names the class.
     The persist stage sends them anyway, and entries outside the search base."""
 
-    persist_ignores_access: bool = False
+    persist_ignores_access = False
     """The persist stage applies no access control: it sends whole entries to every user."""
 
-    resume_misses_leavers: bool = False
+    resume_misses_leavers = False
     """A resume omits entries that the filter no longer matches."""
 
-    resume_misses_moved: bool = False
+    resume_misses_moved = False
     """A resume omits an entry that was moved below another one, and out of the base along with
     that."""
 
     lossy_set: Optional[int] = None
     """After a syncIdSet of that many deletes, the next delete is lost."""
 
-    numbers_changes: bool = False
+    numbers_changes = False
     """Cookies end with the number of a change in a changelog, which may lose its first changes
     (trimming) and its last ones (a shutdown); a resume accepts the cookie all the same.  A
     change that is made just when a resumed refresh ends may be in neither stage."""
@@ -69,23 +76,23 @@ class Dialect(NamedTuple):
     reconcile_every: Optional[float] = None
     """Seconds after which a search should start over, because of what resumes omit."""
 
-    refresh_only_races: bool = False
+    refresh_only_races = False
     """A refreshOnly search omits what is changed while it lasts, so that an entry seems deleted,
     or a deleted one seems present; refreshAndPersist, ended after the refresh, does not."""
 
-    refresh_misses_moved: bool = False
+    refresh_misses_moved = False
     """A refresh that looks at all entries may miss some that are moved while it lasts, and what is
     below them: it is no snapshot."""
 
-    takes_any_name: bool = False
+    takes_any_name = False
     """Users may make up names of attributes, of any octets, where they may write one: such an
     attribute is left out, so that nobody can stop a client by his own entry."""
 
-    respells: bool = False
+    respells = False
     """A DN is sent with the names of the entries above spelled as by the client that added the
     entry.  So one name has several spellings; and names that have one key are the same name."""
 
-    misnames: bool = False
+    misnames = False
     """A search or refresh may show an entry with a DN that it had before one above it was renamed;
     its ``parentid`` is right."""
 
@@ -99,44 +106,48 @@ class Dialect(NamedTuple):
         )
 
 
-OPENLDAP = Dialect(
-    "OpenLDAP",
-    merges_cookies=True,
-    silence_means_gone=True,
-    names_all_deletes=True,
+class _OpenLDAP(Dialect):
+    name = "OpenLDAP"
+    merges_cookies = True
+    silence_means_gone = True
+    names_all_deletes = True
     # syncprov.c: in refreshOnly an entry whose CSN is newer than the search is not sent, nor
     # named as present; and the search may overtake the session log.
-    refresh_only_races=True,
+    refresh_only_races = True
     # back-mdb walks the tree, and reads on in a newer state after rtxnsize entries, or when the
     # client was slow to receive.
-    refresh_misses_moved=True,
+    refresh_misses_moved = True
     # Under several writers a cookie of the persist stage may be ahead of the messages, and the
     # contextCSN ahead of the session log: who is killed in between may miss a change.
-    reconcile_every=7 * 86400.0,
-    refusal=Refusal(
+    reconcile_every = 7 * 86400.0
+    refusal = Refusal(
         53,
         ("consumer state is newer than provider!", "consumer has state info but provider doesn't!"),
         "the server knows less than the store: it lags behind, or was put back in time, as it "
         "crashed without a checkpoint of its contextCSN, or was restored from a backup",
-    ),
-)
-DS389 = Dialect(
-    "389-ds",
-    resume_ignores_selection=True,
-    selects_literally=True,
-    star_brings="aci",
-    hidden_classes=frozenset(("ldapsubentry", "nstombstone")),
-    persist_ignores_access=True,
-    resume_misses_leavers=True,
-    resume_misses_moved=True,
-    lossy_set=50,
-    numbers_changes=True,
-    takes_any_name=True,
-    reconcile_every=86400.0,
-    respells=True,
-    misnames=True,
-)
-OTHER = Dialect("other")
+    )
+
+
+class _DS389(Dialect):
+    name = "389-ds"
+    resume_ignores_selection = True
+    selects_literally = True
+    star_brings = "aci"
+    hidden_classes = frozenset(("ldapsubentry", "nstombstone"))
+    persist_ignores_access = True
+    resume_misses_leavers = True
+    resume_misses_moved = True
+    lossy_set = 50
+    numbers_changes = True
+    takes_any_name = True
+    reconcile_every = 86400.0
+    respells = True
+    misnames = True
+
+
+OPENLDAP: Dialect = _OpenLDAP()
+DS389: Dialect = _DS389()
+OTHER = Dialect()
 
 
 def detect(root_dse: Mapping[str, list[bytes]]) -> Dialect:

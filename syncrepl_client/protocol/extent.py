@@ -10,12 +10,14 @@ from typing import NamedTuple, Optional
 import ldap
 
 from ..entries import dn
+from ..entries.attributes import Attributes
 from .dialect import Dialect
-from .messages import Entry
 
 OUTSIDE = "outside the search base and scope"
 HIDDEN = "a subentry, tombstone or cenotaph that the filter does not ask for"
 UNSEEN = "not visible to this user in a search"
+
+_SUBTREE = ldap.SCOPE_SUBTREE
 
 _TOMBSTONE = "nstombstone"
 _TOMBSTONES = (b"nsuniqueid=", b"cenotaphid=")
@@ -34,7 +36,7 @@ class Extent(NamedTuple):
     base: bytes
     scope: int = ldap.SCOPE_SUBTREE
     filter: str = ""
-    hidden: "frozenset[str]" = frozenset()
+    hidden: frozenset[str] = frozenset()
 
     def at(self, kind: Dialect) -> "Extent":
         """Return the extent of the same search on a server of that *kind*."""
@@ -43,21 +45,22 @@ class Extent(NamedTuple):
 
     def reaches(self, key: bytes) -> bool:
         """Return True if an entry with this key is within base and scope."""
-        if self.scope == ldap.SCOPE_SUBTREE:
+        if self.scope == _SUBTREE:
             return key.startswith(self.base) or dn.plain(key).startswith(self.base)
         key = dn.plain(key)
         return self.base == (dn.parent(key) if self.scope == ldap.SCOPE_ONELEVEL else key)
 
-    def excludes(self, entry: Entry, key: bytes) -> Optional[str]:
-        """Return why *entry*, whose DN has this key, can't be in the answer; None if it can."""
-        if not self.reaches(key):
+    def excludes(self, attrs: Attributes, key: bytes) -> Optional[str]:
+        """Return why an entry whose DN has this key can't be in the answer; None if it can."""
+        base, scope, _, hidden = self
+        if not ((key.startswith(base) and scope == _SUBTREE) or self.reaches(key)):
             return OUTSIDE
-        return HIDDEN if self.hidden and self._hides(entry, key) else None
+        return HIDDEN if hidden and self._hides(attrs, key) else None
 
-    def _hides(self, entry: Entry, key: bytes) -> bool:
+    def _hides(self, attrs: Attributes, key: bytes) -> bool:
         if _TOMBSTONE in self.hidden and key[len(dn.parent(key)) :].startswith(_TOMBSTONES):
             return True
-        for name, values in entry.attrs.items():
+        for name, values in attrs.items():
             if name.lower() == "objectclass":
                 classes = {value.decode(errors="replace").lower() for value in values}
                 return not self.hidden.isdisjoint(classes)

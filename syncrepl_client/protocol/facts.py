@@ -4,12 +4,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple, Optional, Union
 
+from ..entries.attributes import Attributes
 from ..entries.selection import Selection
 from .dialect import Dialect
 from .extent import Extent
 from .guard import Limit, Tally
 from .knowledge import Knowledge
-from .messages import Entry
+from .messages import Entry, State
 from .placement import Step
 from .view import Record
 
@@ -41,20 +42,31 @@ class Request(NamedTuple):
 class Plain(NamedTuple):
     """An entry that needs no more than :meth:`.Synchronization.receive_plain`, and its record."""
 
-    message: Entry
     record: Record
+    attrs: Attributes
+    state: State
+    cookie: Optional[bytes]
+
+    @property
+    def message(self) -> Entry:
+        """The message, for :meth:`.Synchronization.receive`."""
+        record, attrs, state, cookie = self
+        return Entry(state, record.uuid, record.dn, attrs, cookie)
 
 
-class Scanned(NamedTuple):
+class Scanned:
     """The server sent what it found, and may have missed what moved meanwhile.
 
-    The stored entries that it did not name are deleted next.
+    Attributes:
+        unnamed: the stored entries that it did not name, which are deleted next.
     """
 
-    unnamed: Iterator[Record]
+    def __init__(self, unnamed: Iterator[Record]) -> None:
+        """Initialize."""
+        self.unnamed = unnamed
 
 
-class RefreshDone(NamedTuple):
+class RefreshDone:
     """The refresh stage is over: the store equals the server's answer."""
 
 
@@ -77,11 +89,14 @@ class NotTaken(NamedTuple):
     reason: str
 
 
-class Over(NamedTuple):
+class Over:
     """The search is over."""
 
+    def __repr__(self) -> str:
+        return "Over()"
 
-class Underway(NamedTuple):
+
+class Underway:
     """Nothing yet: the message takes its time, and may be given up here."""
 
 

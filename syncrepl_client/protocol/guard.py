@@ -14,6 +14,7 @@ from ..exceptions import ConfigurationError, StoreInvalid, TooManyDeletes
 Limit = Union[int, float, None]
 """A number of entries (int), a part of the store (float, 0 to 1), or None for no limit."""
 
+_ADD, _DELETE = ChangeKind.ADD, ChangeKind.DELETE
 DEFAULT_LIMIT = 0.5
 SMALL_STORE = 100
 """A limit that is a part of the store does not apply to stores with fewer entries."""
@@ -98,9 +99,9 @@ class Guard:
         Raises:
             TooManyDeletes: it is a delete, and one too many.
         """
-        if kind is ChangeKind.ADD:
+        if kind is _ADD:
             self._grown += 1
-        elif kind is ChangeKind.DELETE:
+        elif kind is _DELETE:
             self.check(1)
             self._deletes += 1
             self._grown -= 1

@@ -15,8 +15,9 @@ from typing import NamedTuple, Optional
 from ..exceptions import StoreInvalid
 from . import cookie
 
-_RUV = re.compile(rb"\{replica ([0-9]+)[^}]*\} [0-9a-f]+ ([0-9a-f]{20})")
-_GENERATION = re.compile(rb"\{replicageneration\} ([0-9a-f]+)")
+# Compiled when they are first used.
+_RUV = rb"\{replica ([0-9]+)[^}]*\} [0-9a-f]+ ([0-9a-f]{20})"
+_GENERATION = rb"\{replicageneration\} ([0-9a-f]+)"
 _WORDS = Mapping[str, str]
 _NOTHING: _WORDS = {}
 
@@ -94,9 +95,9 @@ def of_ruv(values: Iterable[bytes]) -> Knowledge:
     """Return what 389-ds says by the values of its ``nsds50ruv``."""
     changes, data = {}, {}
     for value in values:
-        for replica, csn in _RUV.findall(value):
+        for replica, csn in re.findall(_RUV, value):
             changes[_text(replica)] = _text(csn)
-        for generation in _GENERATION.findall(value):
+        for generation in re.findall(_GENERATION, value):
             data["replica generation"] = _text(generation)
     return Knowledge(changes, data)
 

@@ -39,6 +39,8 @@ from ..entries import attributes, dn
 from ..entries.attributes import Attributes
 from .view import Record, SeenUUIDs, View
 
+_ADD, _MODIFY = ChangeKind.ADD, ChangeKind.MODIFY  # which Python 3.11 looks up slowly
+
 Clock = Callable[[], Optional[datetime]]
 """Returns the time for the next change."""
 
@@ -94,9 +96,10 @@ class Placement:
         if old is not None and dn.is_reference(old.key):
             yield self.leave(old)
             old = None
-        steps = self.place_plainly(new, attrs, old)
-        if steps is not None:
-            yield from steps
+        changes = self.place_plainly(new, attrs, old)
+        if changes is not None:
+            for change in changes:
+                yield Step(new.uuid, change, new)
             return
         if old is None:
             new = yield from self._clear(new)
@@ -108,30 +111,28 @@ class Placement:
 
     def place_plainly(
         self, new: Record, attrs: Attributes, old: Optional[Record]
-    ) -> Optional[Sequence[Step]]:
-        """Return what :meth:`place` would yield, if no entry moves or is displaced; else None.
+    ) -> Optional[Sequence[Change]]:
+        """Return the changes of :meth:`place`, if no entry moves or is displaced; else None.
 
         The fast path, for nearly all messages.
         """
-        steps: Sequence[Step] = ()
+        changes: Sequence[Change] = ()
         if old is None:
             if self._view.at(new.key) is not None:
                 return None
-            steps = (self._added(new, attrs),)
-        elif old.key != new.key or old.dn != new.dn:
-            return None
-        elif old.attrs != new.attrs:
+            changes = (self.change(_ADD, new.uuid, None, new.dn, None, attrs),)
+        elif old != new:
+            if old.key != new.key or old.dn != new.dn:
+                return None
             before = attributes.decode(old.attrs)
             if not attributes.same(before, attrs):
-                change = self.change(ChangeKind.MODIFY, new.uuid, old.dn, new.dn, before, attrs)
-                steps = (Step(new.uuid, change, new),)
+                changes = (self.change(_MODIFY, new.uuid, old.dn, new.dn, before, attrs),)
         if self.refreshing:
             self._seen.mark_placed(new.uuid)
-        return steps
+        return changes
 
     def _added(self, new: Record, attrs: Attributes) -> Step:
-        change = self.change(ChangeKind.ADD, new.uuid, new_dn=new.dn, new_attrs=attrs)
-        return tuple.__new__(Step, (new.uuid, change, new))
+        return Step(new.uuid, self.change(_ADD, new.uuid, None, new.dn, None, attrs), new)
 
     def _move(self, old: Record, new: Record, attrs: Attributes) -> Iterator[Step]:
         """Yield the steps that give an entry, and all entries below it, another DN.
@@ -350,16 +351,19 @@ class Placement:
         new_attrs: Optional[Attributes] = None,
     ) -> Change:
         """Return a change in the current phase."""
-        time = self._clock()
-        return tuple.__new__(
-            Change,
-            (kind, uuid_of(uuid), self._phase, old_dn, new_dn, old_attrs, new_attrs, time),
-        )
+        made, phase, time = uuid_of(uuid), self._phase, self._clock()
+        return _new_tuple(Change, (kind, made, phase, old_dn, new_dn, old_attrs, new_attrs, time))
 
 
 def uuid_of(octets: bytes) -> UUID:
     """Return ``UUID(bytes=octets)``, for which it takes a third of the time."""
-    uuid = object.__new__(UUID)
-    object.__setattr__(uuid, "int", int.from_bytes(octets, "big"))
-    object.__setattr__(uuid, "is_safe", SafeUUID.unknown)
+    uuid = _new(UUID)
+    _set_int(uuid, int.from_bytes(octets, "big"))
+    _set_safe(uuid, _UNKNOWN)
     return uuid
+
+
+# UUIDs can't be modified, and object.__setattr__ takes four times as long as this.
+_new, _new_tuple = object.__new__, tuple.__new__
+_set_int, _set_safe = (vars(UUID)[name].__set__ for name in ("int", "is_safe"))
+_UNKNOWN = SafeUUID.unknown

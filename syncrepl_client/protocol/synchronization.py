@@ -7,14 +7,15 @@ memory does not grow with the directory.  Facts are generated one by one: each m
 the store before the next is asked for.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import Optional
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from typing import Optional, Union
 
-from ..changes import ChangeKind, Phase
+from ..changes import Change, ChangeKind, Phase
 from ..entries import attributes, dn
 from ..entries.attributes import Attributes
+from ..entries.shapes import Shapes
 from ..exceptions import LaggingServer, ProtocolError
-from . import knowledge, transitions
+from . import knowledge, transitions, wire
 from .changenumbers import ChangeNumbers
 from .dialect import prunes
 from .facts import Fact, NotTaken, Over, Plain, RefreshDone, Request, Scanned, StartOver, Underway
@@ -38,6 +39,7 @@ _PORTION = 1024
 """The number of UUIDs that are marked at once; a set may have millions."""
 
 _EXISTS = (State.ADD, State.MODIFY)
+_ADD = ChangeKind.ADD
 
 
 def _portions(uuids: tuple[bytes, ...]) -> Iterator[tuple[bytes, ...]]:
@@ -66,10 +68,11 @@ class Synchronization:
         self, request: Request, view: View, seen: SeenUUIDs, clock: Clock = no_time
     ) -> None:
         """Initialize in the refresh stage; clears *seen*.  *clock* gives the time of a change."""
-        self.request = request
         self.refreshing = True
         self._view = view
         self._seen = seen
+        self._shapes = Shapes()
+        self._ask(request)
         self._placement = Placement(view, seen, clock=clock, respells=request.dialect.respells)
         self._guard = Guard(request.max_deletes, request.tally, view.__len__)
         self._doubt = request.doubt
@@ -78,6 +81,11 @@ class Synchronization:
         self._prune = False
         self._resume_mends = request.cookie is not None and request.dialect.resume_ignores_selection
         seen.clear()
+
+    def _ask(self, request: Request) -> None:
+        self.request = request
+        self._excludes = request.extent.excludes
+        self._numbers_changes = request.dialect.numbers_changes
 
     @property
     def phase(self) -> Phase:
@@ -146,45 +154,78 @@ class Synchronization:
 
     # --- the fast path, for nearly all messages
 
-    def plain(self, message: Message) -> Optional[Plain]:
-        """Return *message* prepared for :meth:`receive_plain`; None if it needs :meth:`receive`."""
-        if type(message) is not Entry or message.state not in _EXISTS or self._resume_mends:
+    def entry(
+        self, name: str, attrs: Attributes, controls: Sequence[wire.RawControl]
+    ) -> Union[Plain, Entry]:
+        """Return an entry from python-ldap, prepared for :meth:`receive_plain` if that can take it.
+
+        Args:
+            name: its DN.
+            attrs: its attributes, as they came.
+            controls: its controls.
+
+        Raises:
+            ProtocolError: it is malformed.
+        """
+        blob = self._shapes.encode(attrs)
+        if blob is None:
+            return self.prepared(wire.entry(name, attrs, controls))
+        state, uuid, cookie = wire.state_of(name, controls)
+        plain = self._plain(name, attrs, state, uuid, cookie, blob)
+        return plain or Entry(state, uuid, name, attrs, cookie)
+
+    def prepared(self, message: Entry) -> Union[Plain, Entry]:
+        """Return *message*, prepared for :meth:`receive_plain` if that can take it."""
+        state, uuid, name, sent, cookie = message
+        selection = self.request.selection
+        attrs = selection.take(sent)
+        if attrs is sent:
+            self._shapes.learn(attrs)
+        elif selection.blind:  # the result depends on the stored entry
+            return message
+        return self._plain(name, attrs, state, uuid, cookie, attributes.encode(attrs)) or message
+
+    def _plain(
+        self,
+        name: str,
+        attrs: Attributes,
+        state: State,
+        uuid: bytes,
+        cookie: Optional[bytes],
+        blob: bytes,
+    ) -> Optional[Plain]:
+        if state not in _EXISTS or self._resume_mends:
             return None
         try:
-            key = self._key(message.dn)
-        except ProtocolError:  # which receive() raises in its turn
+            key = self._view.key(name) if self._view.namesakes else dn.key(name)
+        except ValueError:  # of which receive() tells in its turn
             return None
-        request = self.request
-        attrs = request.selection.take(message.attrs)
-        if request.extent.excludes(message, key) is not None:
+        if not key or self._excludes(attrs, key):
             return None
-        if attrs is not message.attrs:
-            if request.selection.blind:  # the result depends on the stored entry
-                return None
-            message = message._replace(attrs=attrs)
-        fields = (message.uuid, key, message.dn, attributes.encode(attrs))
-        return tuple.__new__(Plain, (message, tuple.__new__(Record, fields)))
+        record = tuple.__new__(Record, (uuid, key, name, blob))
+        return tuple.__new__(Plain, (record, attrs, state, cookie))
 
-    def prefetch(self, records: Iterable[Record]) -> None:
-        """Make the view read, in one go, the entries that *records* will be compared with."""
-        self._view.prefetch({record.uuid: record.key for record in records})
+    def prefetch(self, plains: Collection[Plain]) -> None:
+        """Make the view read, in one go, the entries that *plains* will be compared with."""
+        self._view.prefetch({record.uuid: record.key for record, _, _, _ in plains})
 
-    def receive_plain(self, plain: Plain) -> Optional[Sequence[Step]]:
-        """Return what :meth:`receive` would yield; None if only that can tell."""
-        if self.request.dialect.numbers_changes and not self._placement.refreshing:
+    def receive_plain(self, plain: Plain) -> Optional[Sequence[Change]]:
+        """Return the changes that :meth:`receive` would yield; None if only that can tell."""
+        refreshing = self._placement.refreshing
+        if self._numbers_changes and not refreshing:
             return None
-        message, record = plain
+        record, attrs, _, cookie = plain
         if self._view.namesakes and record.key != self._view.key(record.dn):
             return None  # a name has become one since
         old = self._view.get(record.uuid)
-        steps = self._placement.place_plainly(record, message.attrs, old)
-        if steps is None:
+        changes = self._placement.place_plainly(record, attrs, old)
+        if changes is None:
             return None
-        if old is None and self._placement.refreshing:
-            self._guard.count(ChangeKind.ADD)
-        if message.cookie:
-            self._keep(message.cookie)
-        return steps
+        if old is None and refreshing:
+            self._guard.count(_ADD)
+        if cookie:
+            self._keep(cookie)
+        return changes
 
     def idle(self) -> Sequence[Fact]:
         """Return the facts that follow when no message is left for now."""
@@ -219,7 +260,7 @@ class Synchronization:
         else:
             key = self._key(message.dn)
             old = self._view.get(message.uuid)
-            reason = self.request.extent.excludes(message, key)
+            reason = self.request.extent.excludes(message.attrs, key)
             if reason is not None:
                 yield NotTaken(message.dn, reason)
                 yield from self._not_taken(reason, old)
@@ -345,7 +386,7 @@ class Synchronization:
     def _keep(self, new: Optional[bytes]) -> None:
         kind = self._latest.keep(new, refreshing=self.refreshing)
         if kind is not self.request.dialect:
-            self.request = self.request._replace(dialect=kind, extent=self.request.extent.at(kind))
+            self._ask(self.request._replace(dialect=kind, extent=self.request.extent.at(kind)))
             self._placement.respells = kind.respells
 
     def _complete(self, attrs: Attributes, old: Optional[Record]) -> Attributes:

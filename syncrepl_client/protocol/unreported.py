@@ -28,26 +28,15 @@ _STAY = ("entrydn", "dsentrydn", "subschemasubentry", "contextcsn")
 """Those of them that are right nevertheless, or are for nobody but the server."""
 
 
-class Overlay(NamedTuple):
-    """An overlay of slapd that changes or makes up attributes in silence."""
-
-    name: str
-    """As in ``olcOverlay``."""
-    sign: str
-    """An attribute type that exists if its module is loaded."""
-    attributes: "tuple[str, ...]"
-    """What it changes, as far as that is not configured otherwise."""
-
-
-OVERLAYS = (
-    Overlay("memberof", "olcMemberOfGroupOC", ("memberOf",)),
-    Overlay("dynlist", "olcDynListAttrSet", ("memberOf", "member")),
-    Overlay(
+_OVERLAYS = (
+    ("memberof", "olcMemberOfGroupOC", ("memberOf",)),
+    ("dynlist", "olcDynListAttrSet", ("memberOf", "member")),
+    (
         "refint",
         "olcRefintAttribute",
         ("member", "uniqueMember", "manager", "owner", "secretary", "seeAlso", "roleOccupant"),
     ),
-    Overlay(
+    (
         "collect",
         "olcCollectInfo",
         ("c-l", "c-st", "c-street", "c-o", "c-ou", "c-PostalAddress", "c-PostalCode",
@@ -55,7 +44,10 @@ OVERLAYS = (
          "c-FacsimileTelephoneNumber", "c-InternationalISDNNumber"),
     ),
 )  # fmt: skip
-"""Of ``memberof-refint`` the schema has no sign: whether it is on, nobody can see."""
+"""Overlays of slapd that change or make up attributes in silence: the name, as in ``olcOverlay``;
+an attribute type that exists if its module is loaded; and what it changes, as far as that is not
+configured otherwise.  Of ``memberof-refint`` the schema has no sign: whether it is on, nobody can
+see."""
 
 _OF_KIND = {OPENLDAP: ("memberOf",), DS389: ("nsRole",)}
 """Attributes that this kind of server makes up, where it has them at all."""
@@ -69,7 +61,7 @@ class Unreported(NamedTuple):
         by: what changes them.
     """
 
-    attributes: "tuple[str, ...]"
+    attributes: tuple[str, ...]
     by: str
 
     def __str__(self) -> str:
@@ -101,11 +93,12 @@ def find(
     if virtual := tuple(filter(selection.takes, virtual)):
         yield Unreported(virtual, "Class of Service")
     if dialect is OPENLDAP and overlays is None and types is not None:
-        overlays = [each.name for each in OVERLAYS if types.has_name(each.sign)]
+        overlays = [name for name, sign, _ in _OVERLAYS if types.has_name(sign)]
     if dialect is OPENLDAP and overlays is not None:
-        for each in OVERLAYS:
-            taken = tuple(filter(selection.takes, each.attributes))
-            if taken and each.name in overlays:
-                yield Unreported(taken, f"overlay {each.name}")
+        for name, _, attributes in _OVERLAYS:
+            if name not in overlays:  # to look at the schema takes its time
+                continue
+            if taken := tuple(filter(selection.takes, attributes)):
+                yield Unreported(taken, f"overlay {name}")
     elif made_up := tuple(each for each in _OF_KIND.get(dialect, ()) if each.lower() in named):
         yield Unreported(made_up, "made up by the server")

@@ -41,13 +41,14 @@ REFRESH_REQUIRED = 4096
 _BOOLEAN, _INTEGER, _OCTET_STRING, _ENUMERATED, _SEQUENCE, _SET = 0x01, 0x02, 0x04, 0x0A, 0x30, 0x31
 _NEW_COOKIE, _REFRESH_DELETE, _REFRESH_PRESENT, _ID_SET = 0x80, 0xA1, 0xA2, 0xA3
 
-# SEQUENCE of 21 bytes { ENUMERATED of 1 byte, ...: a Sync State without a cookie.
-_PLAIN_STATE = b"\x30\x15\x0a\x01"
-_PLAIN_UUID = b"\x04\x10"
-
 _STATES = tuple(State)
+_PLAIN_UUID = b"\x04\x10"
+# SEQUENCE of 21 bytes { ENUMERATED of 1 byte, OCTET STRING of 16 }: there is no cookie.
+_PLAIN_STATES = {b"\x30\x15\x0a\x01%c\x04\x10" % state: state for state in _STATES}
 
 RawControl = tuple[str, int, Optional[bytes]]
+SyncState = tuple[State, bytes, Optional[bytes]]
+"""State, UUID and cookie."""
 
 
 class RawResult(NamedTuple):
@@ -193,12 +194,14 @@ class _Reader:
         return ProtocolError(f"the server sent a malformed {self.what}: {how}")
 
 
-def sync_state(value: bytes) -> tuple[State, bytes, Optional[bytes]]:
+def sync_state(value: bytes) -> SyncState:
     """Decode a syncStateValue (RFC 4533, 2.3) into state, UUID and cookie."""
     size = len(value)
-    if size == 23 and value[:4] == _PLAIN_STATE and value[5:7] == _PLAIN_UUID:
-        number, uuid, cookie = value[4], value[7:], None
-    elif (
+    plain = _PLAIN_STATES.get(value[:7])
+    if plain is not None and size == 23:
+        return plain, value[7:], None
+    cookie: Optional[bytes]
+    if (
         25 <= size < 130
         and value[1:4] == bytes((size - 2, _ENUMERATED, 1))
         and value[5:7] == _PLAIN_UUID
@@ -302,14 +305,23 @@ def entry(dn: str, attrs: Attributes, controls: Sequence[RawControl]) -> Entry:
     Raises:
         ProtocolError: it is malformed, or has no Sync State Control.
     """
-    value = _value(controls, SYNC_STATE)
-    if value is None:
-        raise ProtocolError(f"the server sent entry {dn!r} without its Sync State Control")
-    try:
-        state, uuid, cookie = sync_state(value)
-    except ProtocolError as error:
-        raise ProtocolError(f"{error} (at {dn!r})") from None
-    return tuple.__new__(Entry, (state, uuid, dn, received.checked(dn, attrs), cookie))
+    state, uuid, cookie = state_of(dn, controls)
+    return Entry(state, uuid, dn, received.checked(dn, attrs), cookie)
+
+
+def state_of(dn: str, controls: Sequence[RawControl]) -> SyncState:
+    """Decode the Sync State Control of the entry *dn*.
+
+    Raises:
+        ProtocolError: it is malformed, or there is none.
+    """
+    for oid, _, value in controls:
+        if oid == SYNC_STATE:
+            try:
+                return sync_state(value or b"")
+            except ProtocolError as error:
+                raise ProtocolError(f"{error} (at {dn!r})") from None
+    raise ProtocolError(f"the server sent entry {dn!r} without its Sync State Control")
 
 
 def search_entry(raw: RawResult) -> SearchEntry:

@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..exceptions import ConfigurationError, StorePathError
-from .base import Holder, Origin, Store, unshared
+from .base import Origin, Store, unshared
 from .location import DataPath, PostgreSQL, database_of, describe, file_name, prefix
 
 if TYPE_CHECKING:
     from ..changelog.sinks import SinkState
+    from .holder import Holder
     from .memory import MemoryStore
     from .postgresql.store import PostgreSQLStore
     from .reading import SharedLog, Standby, StoreReader
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .sqlite.store import SQLiteStore
 
 _LATER = {
+    "Holder": ".holder",
     "MemoryStore": ".memory",
     "PostgreSQLStore": ".postgresql.store",
     "SQLiteStore": ".sqlite.store",

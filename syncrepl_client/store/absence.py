@@ -27,3 +27,14 @@ class Absence:
         """Return those of *values* that the table may have."""
         taken = self._taken
         return [value for value in values if taken[hash(value) % _BYTES]]
+
+    def claim(self, values: Collection[bytes]) -> list[bytes]:
+        """Return :meth:`possible` values; the table may have all of them from now on."""
+        taken, possible = self._taken, []
+        for value in values:
+            slot = hash(value) % _BYTES
+            if taken[slot]:
+                possible.append(value)
+            else:
+                taken[slot] = 1
+        return possible

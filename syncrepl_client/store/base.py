@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # not every store needs them, and import takes its time
     from ..changelog.log import Log
     from ..changelog.states import Entries
     from ..changelog.tables import Tables
+    from .holder import Holder
 
 FORMAT_VERSION = 5
 """Format 1 lacks the origin's identity, epoch and reconciled.  Format 3 has entries in both forms
@@ -63,25 +64,6 @@ class Origin(NamedTuple):
     reconciled: Optional[float] = None
     known: Optional[str] = None
     tally: Optional[str] = None
-
-
-class Holder(NamedTuple):
-    """The client that has a shared store, or had it last.
-
-    Attributes:
-        host: the name of its machine.
-        pid: its process ID there.
-        since: when it took the store, in seconds of Unix time, by the database's clock.
-        term: how often the store was taken by then.
-        timeline: of the database at that time: another one after each promotion of a standby; 0 if
-            it is not known.
-    """
-
-    host: str
-    pid: int
-    since: float
-    term: int
-    timeline: int
 
 
 def never() -> bool:
@@ -135,7 +117,7 @@ class Store(ABC):
         return True
 
     @property
-    def holder(self) -> Optional[Holder]:
+    def holder(self) -> "Optional[Holder]":
         """This client, if it has a store that can be shared; None otherwise."""
         return None
 
@@ -215,6 +197,11 @@ class Store(ABC):
     def log(self) -> "Optional[Tables]":
         """The tables for a log of changes; None if this kind of store can't keep one."""
         return None
+
+    @property
+    def has_log(self) -> bool:
+        """Whether there is a log of changes."""
+        return self.log is not None and self.log.exist
 
     @property
     def changelog(self) -> "Log":

@@ -56,9 +56,15 @@ class EntryCache:
     max_bytes = 4 << 20
     misses: Optional[int] = None
 
-    def __init__(self, table: EntryTable) -> None:
-        """Initialize an empty cache of *table*."""
+    def __init__(self, table: EntryTable, check: Callable[[], None]) -> None:
+        """Initialize an empty cache.
+
+        Args:
+            table: the table.
+            check: called before anything is put into an empty queue, and before it is written.
+        """
         self._table = table
+        self._check = check
         self.on_remove: Callable[[bytes], None] = lambda uuid: None
         self._records: dict[bytes, Optional[Record]] = {}
         self._owners: dict[bytes, Optional[bytes]] = {}
@@ -86,6 +92,7 @@ class EntryCache:
         except KeyError:
             record = next(iter(self._table.with_uuids((uuid,))), None)
         if self._has_room():
+            self._possible((uuid,))  # it may be put next
             self._records[uuid] = record
             self._know(record)
         return record
@@ -99,6 +106,7 @@ class EntryCache:
         else:
             return None if uuid is None else self._records[uuid]
         if self._has_room():
+            self._possible((key,))
             self._owners[key] = None
             self._know(record)
         return record
@@ -158,8 +166,8 @@ class EntryCache:
                 self._know(record)
 
     def _possible(self, values: Collection[bytes]) -> Collection[bytes]:
-        """Return *values* without UUIDs, or keys, that no entry has."""
-        return values if self._absence is None else self._absence.possible(values)
+        """Return *values*, which may be put next, without UUIDs, or keys, that no entry has."""
+        return values if self._absence is None else self._absence.claim(values)
 
     def _know(self, record: Optional[Record]) -> None:
         if record is not None:
@@ -191,28 +199,39 @@ class EntryCache:
         Raises:
             StoreError: another entry has its key.
         """
-        uuid, key, dn, _ = record
-        old = self.get(uuid)
-        if old is None or old.key != key:
-            if self.at(key) is not None:
-                raise StoreError(f"two entries of the data store can't both be {dn!r}")
-            if old is not None:
-                self._owners[old.key] = None
-            if self._absence is not None:
-                self._absence.add(uuid, key)
-            if self._vacant is not None:
-                self._vacant[1].add(key)
+        uuid, key, _, attrs = record
+        if not self._pending:
+            self._check()
+        if self._records.get(uuid, record) is None and self._owners.get(key, uuid) is None:
+            pass  # it is new, as nearly all are that were looked for in vain
+        else:
+            self._make_room(record)
+        if self._vacant is not None:
+            self._vacant[1].add(key)
         if uuid in self._pending:
             self.flush()  # what is written comes in this order, and made room for what follows
-        self._pending[uuid] = record
+        self._pending[uuid] = self._records[uuid] = record
+        self._owners[key] = uuid
         self._unseen.append(record)
-        self._know(record)
-        if self._full:
+        self._size += len(attrs)
+        if len(self._owners) > self.many or self._size > self.max_bytes:
             self.flush()
             self._clear()
 
+    def _make_room(self, record: Record) -> None:
+        """Free the old key of an entry; see that it may have the new one."""
+        old = self.get(record.uuid)
+        if old is not None and old.key == record.key:
+            return
+        if self.at(record.key) is not None:
+            raise StoreError(f"two entries of the data store can't both be {record.dn!r}")
+        if old is not None:
+            self._owners[old.key] = None
+        self._possible((record.uuid, record.key))
+
     def remove(self, uuid: bytes) -> None:
         """Remove the entry *uuid*."""
+        self._check()
         self.flush()
         self.on_remove(uuid)
         self._table.delete(uuid)
@@ -223,6 +242,7 @@ class EntryCache:
     def flush(self) -> None:
         """Write what is pending; not during a callback."""
         if self._pending:
+            self._check()
             self._table.write(self._pending.values())
             self._pending.clear()
             self._unseen.clear()

@@ -95,11 +95,9 @@ class CachedStore(Store):
         self._cache.prefetch(places)
 
     def put(self, record: Record) -> None:
-        self._require_transaction()
         self._cache.put(record)
 
     def remove(self, uuid: bytes) -> None:
-        self._require_transaction()
         self._cache.remove(uuid)
 
     def _is_empty(self) -> bool:

@@ -9,9 +9,9 @@ from ..exceptions import ConfigurationError
 
 SCHEMA = "syncrepl"
 _SCHEMES = ("postgresql://", "postgres://")
-_NAME = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}")
-_POOLING = re.compile(r"(?<=[?&])session_pooling=true(&|$)")
-_PASSWORD = re.compile(r"[&\s](ssl)?password\s*=")
+# Compiled when they are first used.
+_NAME = r"(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}"
+_POOLING = r"(?<=[?&])session_pooling=true(&|$)"
 
 
 class PostgreSQL:
@@ -40,12 +40,12 @@ class PostgreSQL:
         """
         if not isinstance(url, str):
             raise ConfigurationError("the URL of a PostgreSQL database is a str")
-        if type(schema) is not str or not _NAME.fullmatch(schema):
+        if type(schema) is not str or not re.fullmatch(_NAME, schema):
             raise ConfigurationError(
                 "schema is a name of up to 63 letters, digits and underscores that does not begin "
                 f"with 'pg_', not {schema!r}"
             )
-        self.url, said = _POOLING.subn("", url) if url.startswith(_SCHEMES) else (url, 0)
+        self.url, said = re.subn(_POOLING, "", url) if url.startswith(_SCHEMES) else (url, 0)
         self.url = self.url.rstrip("?&") if said else url
         self.schema = schema
         self.session_pooling = session_pooling or bool(said)
@@ -55,9 +55,8 @@ class PostgreSQL:
         """Whether there is a password in the URL."""
         head, _, query = self.url.partition("?")
         user = head.partition("://")[2].rpartition("@")[0]
-        return (
-            ":" in user or _PASSWORD.search(f"&{query if '://' in head else self.url}") is not None
-        )
+        given = f"&{query if '://' in head else self.url}"
+        return ":" in user or re.search(r"[&\s](ssl)?password\s*=", given) is not None
 
     def __str__(self) -> str:
         """Describe it without a password."""

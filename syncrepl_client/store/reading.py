@@ -13,8 +13,9 @@ from ..changelog.states import Entries
 from ..changelog.tables import Tables
 from ..entries.attributes import Attributes
 from ..protocol.view import Record
-from .base import Holder, Origin
+from .base import Origin
 from .closing import Closing
+from .holder import Holder
 from .items import Items
 
 

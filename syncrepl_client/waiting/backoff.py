@@ -3,14 +3,19 @@
 
 import math
 import random
-from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from ..exceptions import ConfigurationError
 
 
-@dataclass(frozen=True)
-class Backoff:
+class _Numbers(NamedTuple):
+    initial: float
+    factor: float
+    maximum: float
+    jitter: float
+
+
+class Backoff(_Numbers):
     """Capped exponential delays with jitter, so that clients don't all reconnect at the same time.
 
     Attributes:
@@ -21,25 +26,25 @@ class Backoff:
             4 s becomes one between 2 and 4 s.
     """
 
-    initial: float = 1.0
-    factor: float = 2.0
-    maximum: float = 60.0
-    jitter: float = 0.5
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def __new__(
+        cls, initial: float = 1.0, factor: float = 2.0, maximum: float = 60.0, jitter: float = 0.5
+    ) -> "Backoff":
         """Check that delays are finite, and do not shrink.
 
         Raises:
             ConfigurationError: they are not finite, or would shrink.
         """
-        numbers = (self.initial, self.factor, self.maximum, self.jitter)
-        if not all(math.isfinite(number) for number in numbers):
+        self = super().__new__(cls, initial, factor, maximum, jitter)
+        if not all(map(math.isfinite, self)):
             raise ConfigurationError(f"the numbers of a Backoff are finite, not {self!r}")
         if self.initial < 0 or self.maximum < 0 or self.factor < 1 or not 0 <= self.jitter <= 1:
             raise ConfigurationError(
                 f"{self!r}: initial and maximum are 0 or more, factor is 1 or more, "
                 "jitter is from 0 to 1"
             )
+        return self
 
     def delay(self, attempt: int, chance: Callable[[], float] = random.random) -> float:
         """Return how many seconds to wait before the next attempt.

@@ -15,12 +15,14 @@ import ldap
 from syncrepl_client import Change, Syncrepl, SyncreplMode
 from syncrepl_client.entries.attributes import Attributes
 from syncrepl_client.exceptions import ServerError
+from syncrepl_client.network.results import TakeEntry
 from syncrepl_client.network.session import Session
 from syncrepl_client.protocol import wire
 from syncrepl_client.protocol.messages import Done, Entry, Message, RefreshRequired
 from syncrepl_client.url import SearchUrl
 from tests.fuzz.messages import BASE, Case
 from tests.mirror import Mirror, content
+from tests.servers.scripted import sync_state
 
 ROOT_DSE: dict[str, dict[str, list[bytes]]] = {
     "OpenLDAP": {"objectclass": [b"OpenLDAProotDSE"]},
@@ -93,15 +95,19 @@ class Pretended:
         self._searching = True
 
     def receive(self) -> Message | None:
-        return self.take(lambda message: False)
+        return self._next_message()
 
-    def take(self, take: Callable[[Message], object]) -> Message | None:
-        last = None
+    def take(self, take_entry: TakeEntry, take: Callable[[Message], object]) -> None:
         while (message := self._next_message()) is not None:
-            last = message
-            if not take(message):
-                break
-        return last
+            if isinstance(message, Entry):
+                value = sync_state(message.state, message.uuid, message.cookie)
+                control = (wire.SYNC_STATE, 0, value)
+                attrs = {name: list(values) for name, values in message.attrs.items()}
+                going_on = take_entry(message.dn, attrs, [control])
+            else:
+                going_on = take(message)
+            if not going_on:
+                return
 
     def _next_message(self) -> Message | None:
         if not self.said or self.chance.random() < 0.2:

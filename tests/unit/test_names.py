@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
 
 import pytest
 
 import syncrepl_client
+from tests.modules import imported, superfluous
 
 PUBLIC = {
     "syncrepl_client": [*syncrepl_client.__all__, "__version__"],
@@ -32,15 +31,6 @@ MOVED = {
     "verification": ["BOOKKEEPING", "DERIVED", "Difference"],
 }
 """Modules that the documentation once named, and what it named in them."""
-
-
-def imported(code: str) -> set[str]:
-    """Return the modules that a new Python has imported after *code*."""
-    program = f"{code}\nimport sys\nprint(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    return set(done.stdout.split())
 
 
 @pytest.mark.parametrize("module", PUBLIC)
@@ -78,6 +68,4 @@ def test_what_is_not_used_is_not_imported() -> None:
     assert "syncrepl_client.client" not in imported("import syncrepl_client.exceptions")
     client = imported("from syncrepl_client import Syncrepl")
     assert "syncrepl_client.engine.poller" in client
-    assert not (client - imported("import ldap")) & {"asyncio", "dbm", "sqlite3", "ssl"}
-    for unused in ("formats", "changelog", "engine.callbackretry", "engine.verification"):
-        assert not any(name.startswith(f"syncrepl_client.{unused}") for name in client)
+    assert not superfluous(client)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import copy
 import pickle
 import traceback
-from dataclasses import replace
 from typing import Any
 
 import ldap
@@ -118,7 +117,7 @@ def test_bindname(
 ) -> None:
     parsed = parse(f"ldap://h/dc=x??sub??{extensions}")
     assert (parsed.bindname, parsed.password, parsed.mechanism) == (bindname, password, mechanism)
-    assert parse(str(parsed)) == replace(parsed, password=None)
+    assert parse(str(parsed)) == parsed.replace(password=None)
     assert parse(str(parsed)).password is None
 
 
@@ -273,7 +272,7 @@ FULL = "ldap://a/dc=x?cn,mail?sub?(a=b)?bindname=cn=r"
 def test_several_servers(several: Any, servers: list[str]) -> None:
     parsed = parse(several)
     assert list(parsed.servers) == servers
-    assert replace(parsed, servers=()) == parse(FULL)
+    assert parsed.replace(servers=()) == parse(FULL)
     assert " ".join([str(parse(FULL)), *servers[1:]]) == str(parsed)
     assert parse(str(parsed)) == parsed
     assert SECRET not in str(parsed)
@@ -370,7 +369,7 @@ def test_any_pieces(several: Any, whole: bool) -> None:
     assert parsed.server == parsed.servers[0]
     assert len(set(parsed.servers)) == len(parsed.servers)
     assert not any(character.isspace() for server in parsed.servers for character in server)
-    assert parse(str(parsed)) == replace(parsed, password=None)
+    assert parse(str(parsed)) == parsed.replace(password=None)
     assert all(str(parsed.at(server)) == str(parsed) for server in parsed.servers)
 
 
@@ -419,7 +418,7 @@ def test_any_text(text: str, start: str) -> None:
         parsed = url.parse(start + text)
     except LDAPUrlError:
         return
-    assert parse(str(parsed)) == replace(parsed, password=None)
+    assert parse(str(parsed)) == parsed.replace(password=None)
 
 
 def test_a_comma_in_a_bind_name_is_not_lost() -> None:
@@ -442,4 +441,4 @@ def test_bound_as() -> None:
 def test_octets_that_cannot_be_sent(part: str, octets: str) -> None:
     value: Any = (octets,) if part == "attributes" else octets
     with pytest.raises(LDAPUrlError, match="no UTF-8, or NUL"):
-        replace(parse("ldap://h/dc=x??sub"), **{part: value})
+        parse("ldap://h/dc=x??sub").replace(**{part: value})

@@ -2,7 +2,6 @@
 """The table of a stream: the arguments of its client."""
 
 import sys
-from dataclasses import replace
 from typing import Any, Optional, Union
 
 import ldap
@@ -94,7 +93,7 @@ def _bound(table: Table, search: Optional[SearchUrl]) -> Optional[SearchUrl]:
         key = "bind_dn" if bind_dn is not None else "mechanism"
         table.mistake((key,), "the URL has a bindname already")
     try:
-        return search.bound_as(bind_dn) if bind_dn else replace(search, bindname=mechanism)
+        return search.bound_as(bind_dn) if bind_dn else search.replace(bindname=mechanism)
     except SyncreplError as error:
         table.mistake(("bind_dn",), str(error))
         return None

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 from ...exceptions import StoreInvalid
-from ..base import FORMAT_VERSION, Holder, Origin, check_version
+from ..base import FORMAT_VERSION, Origin, check_version
+from ..holder import Holder
 from .database import Database, bytes_of, text_of
 
 HEAD = 1024

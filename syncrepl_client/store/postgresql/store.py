@@ -12,10 +12,11 @@ from typing import Optional, Union
 from ...entries import dn
 from ...exceptions import StoreError, StoreLost
 from ...protocol.view import Record
-from ..base import FORMAT_VERSION, Holder, Origin, unpack_names
+from ..base import FORMAT_VERSION, Origin, unpack_names
 from ..cache import EntryCache
 from ..cached import CachedStore
 from ..fresh import FreshSeenUUIDs
+from ..holder import Holder
 from ..location import PostgreSQL
 from . import schema
 from .database import ABORTED, Database
@@ -52,7 +53,7 @@ class PostgreSQLStore(CachedStore):
         self.qualifier = self._database.qualifier
         self._origin = f"{self.qualifier}syncrepl_origin"
         self._entries = PostgreSQLEntries(self._database, lambda: self.in_callback)
-        self._cache = EntryCache(self._entries)
+        self._cache = EntryCache(self._entries, self._require_transaction)
         self._cache.few, self._cache.many, self._cache.misses = 1, 2048, 3
         self._seen = PostgreSQLSeenUUIDs(self._entries, self._cache)
         self.seen = FreshSeenUUIDs(self._seen, self.get, self._is_empty)

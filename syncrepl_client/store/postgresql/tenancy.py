@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Optional
 
 from ...exceptions import StoreError, StoreLocked, StoreLost
-from ..base import Holder
+from ..holder import Holder
 from . import leases, locks
 from .database import Database
 from .leases import Stuck

@@ -7,7 +7,7 @@ from typing import Callable
 
 from ..log import LogTables
 from .database import Database
-from .schema import check_tables
+from .schema import LOOK_FOR_LOG, check_tables
 
 _COLUMNS = {
     "syncrepl_log": [
@@ -82,8 +82,7 @@ class SQLiteLog(LogTables):
     def _look(self) -> bool:
         if not self._database.is_open:
             return False
-        sql = "SELECT 1 FROM sqlite_master WHERE lower(name) = 'syncrepl_log'"
-        if self._database.row(sql) is None:
+        if self._database.row(LOOK_FOR_LOG) is None:
             return False
         check_tables(self._database.rows, _COLUMNS, self._database.path)
         return True

@@ -81,6 +81,9 @@ MIGRATION = {
 DEFENCES = ("PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON")
 """The schema can't run functions with side effects; damaged pages are detected sooner."""
 
+LOOK_FOR_LOG = "SELECT 1 FROM sqlite_master WHERE lower(name) = 'syncrepl_log'"
+"""Returns a row if there is a log of changes."""
+
 _ENTRY_COLUMNS = ["id INTEGER", "uuid BLOB", "key BLOB", "dn TEXT", "attrs BLOB"]
 _ORIGIN_COLUMNS = ["only INTEGER", "cookie BLOB", "dialect TEXT", "url TEXT", "identity TEXT",
                    "epoch TEXT", "reconciled REAL", "known TEXT", "tally TEXT",

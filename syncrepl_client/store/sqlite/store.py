@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from operator import attrgetter
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from ...entries import dn
 from ...exceptions import StoreInvalid
@@ -22,9 +22,9 @@ from ..fresh import FreshSeenUUIDs
 from ..locking import FileLock, check_owner, require_files
 from .database import Database
 from .entries import SQLiteEntries
-from .log import SQLiteLog
 from .schema import (
     DEFENCES,
+    LOOK_FOR_LOG,
     MIGRATION,
     SCHEMA,
     check_database,
@@ -33,6 +33,9 @@ from .schema import (
     origin_of,
 )
 from .seen import SCRATCH, SQLiteSeenUUIDs
+
+if TYPE_CHECKING:  # most stores have no log, and import takes its time
+    from .log import SQLiteLog
 
 _MAGIC = b"SQLite format 3\0"
 BESIDE = ("-wal", "-shm", "-journal")
@@ -63,10 +66,10 @@ class SQLiteStore(CachedStore):
         self._origin: Optional[Origin] = None  # committed last by this client
         self._database = Database(path)
         self._entries = SQLiteEntries(self._database)
-        self._cache = EntryCache(self._entries)
+        self._cache = EntryCache(self._entries, self._require_transaction)
         self._seen = SQLiteSeenUUIDs(self._database, self._cache)
         self.seen = FreshSeenUUIDs(self._seen, self.get, self._is_empty)
-        self._log = SQLiteLog(self._database, lambda: self.in_callback)
+        self._log: Optional[SQLiteLog] = None
         check_path(path)
         if os.path.lexists(path):
             self._open(create=False)
@@ -194,8 +197,16 @@ class SQLiteStore(CachedStore):
     # --- writing
 
     @property
-    def log(self) -> SQLiteLog:
+    def log(self) -> "SQLiteLog":
+        if self._log is None:
+            from .log import SQLiteLog
+
+            self._log = SQLiteLog(self._database, lambda: self.in_callback)
         return self._log
+
+    @property
+    def has_log(self) -> bool:
+        return self.exists and self._database.row(LOOK_FOR_LOG) is not None and self.log.exist
 
     def begin(self) -> None:
         if self._lock is not None:
@@ -229,12 +240,14 @@ class SQLiteStore(CachedStore):
 
     def _flush(self) -> None:
         self._cache.flush()
-        self._log.flush()
+        if self._log is not None:
+            self._log.flush()
 
     def _forget(self) -> None:
         self._cache.forget()
         self._seen.forget()
-        self._log.forget()
+        if self._log is not None:
+            self._log.forget()
 
     def _read_namesakes(self) -> None:
         self.namesakes = namesakes_of(self._database.row(_GET_NAMESAKES))

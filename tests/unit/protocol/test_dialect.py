@@ -45,8 +45,8 @@ def test_quirks() -> None:
     quirks = {
         dialect.name: {
             name: value
-            for name, value in dialect._asdict().items()
-            if name != "name" and value not in (False, None)
+            for name, value in vars(type(dialect)).items()
+            if dialect is not OTHER and name != "name" and not name.startswith("_")
         }
         for dialect in DIALECTS
     }
