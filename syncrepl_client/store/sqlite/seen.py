@@ -51,7 +51,7 @@ class SQLiteSeenUUIDs(SeenUUIDs):
         self._database = database
         self._entries = entries
         self._placed: dict[bytes, None] = {}  # a set that keeps its order
-        self._used = self._any_unstored = False
+        self._used = self._any_unstored = self._any_gone = False
         entries.on_remove = self._removed
 
     def mark_present(self, uuids: Iterable[bytes]) -> None:
@@ -65,6 +65,7 @@ class SQLiteSeenUUIDs(SeenUUIDs):
 
     def mark_deleted(self, uuids: Iterable[bytes]) -> None:
         self.flush()
+        self._any_gone = True
         self._mark(list(dict.fromkeys(uuids)), _GONE)
 
     def flush(self) -> None:
@@ -151,14 +152,24 @@ class SQLiteSeenUUIDs(SeenUUIDs):
         )
         return self._database.row(sql, (_PRESENT,)) is not None
 
+    def _is_all_there(self) -> bool:
+        """Return True if each entry has a mark, and none is to be deleted: counting takes less."""
+        counts = "(SELECT count(*) FROM seen), (SELECT count(*) FROM syncrepl_entry)"
+        marked, stored = self._database.row(f"SELECT {counts}") or (0, 1)
+        return not self._any_gone and marked == stored
+
     def to_delete(self, *, unseen: bool) -> Iterator[Record]:
         self._settle()
+        if unseen and self._is_all_there():
+            return iter(())
         # To delete the row that a SELECT is at is safe in SQLite; no other one is deleted.
         sql = f"SELECT {COLUMNS} FROM {_TO_DELETE[unseen]} ORDER BY key DESC"
         return self._database.records(sql, (_GONE,))
 
     def count_to_delete(self, *, unseen: bool) -> int:
         self._settle()
+        if unseen and self._is_all_there():
+            return 0
         sql = f"SELECT count(*) FROM {_TO_DELETE[unseen]} AND key < ?"
         return self._database.number(sql, (_GONE, dn.FIRST_NOT_LIVE))
 
@@ -166,4 +177,4 @@ class SQLiteSeenUUIDs(SeenUUIDs):
         self.forget()
         self._database.execute("DELETE FROM seen")
         self._database.execute("DELETE FROM unstored")
-        self._used = self._any_unstored = False
+        self._used = self._any_unstored = self._any_gone = False
