@@ -55,9 +55,12 @@ class Syncrepl(BaseClient[S]):
                 searches again, from the last commit on.
         """
         self._check_pollable("poll")
-        deadline = arguments.deadline(timeout)
-        with self._at_work():
+        deadline = None if timeout is None else arguments.deadline(timeout)
+        self._begin_work()
+        try:
             return coroutines.run(self._poller.poll(deadline))
+        finally:
+            self._working.release()
 
     def run(self) -> None:
         """Poll until the search is over; raises what :meth:`poll` raises."""

@@ -267,30 +267,26 @@ class Delivery:
             complete: False for a part of a refresh.
         """
         self._owner.check("commit")  # a callback may have forked, and returned in the child
-        before = self.origin.cookie
+        cookie, before = origin.cookie, self.origin.cookie
         changed = origin != self.origin if self.store.trusted else complete
-        await self._tell_of_commit(origin if changed else None)
+        if changed and cookie and cookie != before and not self.silent:
+            self._told += 1
+            self._keep("cookie_change()")
+            await self._call(None, self.callback.cookie_change, cookie)
+        if self._told:
+            self._keep("before_commit()")
+            await self._call(None, self.callback.before_commit)
         if self._recorder is not None and not self.silent:
             self._recorder.committing()
         self._commit(origin if changed else None)
         self.commits += 1
         self.changes.update(self._kinds)
         self._kinds.clear()
-        if origin.cookie != before:
+        if cookie != before:
             self.cookie_committed = time.time()
         if complete:  # a part of a refresh comes before the change that fails, each time
             self._failures.clear()
             self._overdue = 0
-
-    async def _tell_of_commit(self, origin: Optional[Origin]) -> None:
-        another = origin and origin.cookie and origin.cookie != self.origin.cookie
-        if origin and another and not self.silent:
-            self._told += 1
-            self._keep("cookie_change()")
-            await self._call(None, self.callback.cookie_change, origin.cookie)
-        if self._told:
-            self._keep("before_commit()")
-            await self._call(None, self.callback.before_commit)
 
     def _commit(self, origin: Optional[Origin]) -> None:
         self._owner.check("commit")
@@ -310,7 +306,8 @@ class Delivery:
 
     def _keep(self, calling: Union[str, Change]) -> None:
         """Keep the store before something is called, as that may take long."""
-        self.store.keep()
+        if self._leased:
+            self.store.keep()
         self._calling = calling
 
     def overdue(self) -> Optional[CallbackOverdue]:
@@ -340,7 +337,9 @@ class Delivery:
     async def _call(self, uuid: Optional[bytes], method: Callable[..., object], *args: Any) -> None:
         self.store.in_callback = True
         try:
-            await maybe_await(method(*args))
+            outcome = method(*args)
+            if outcome is not None:
+                await maybe_await(outcome)
         except Exception as error:
             self._failed(uuid, error)
             raise

@@ -42,11 +42,11 @@ class EntryCount:
     async def note(self, final: Optional[bytes]) -> None:
         """Take down the difference at the end of a refresh, whose cookie is *final*."""
         found = await self._difference(final)
-        facts = self._link.facts
-        data = {name: value for name, value in facts.knows.data.items() if name != _NAME}
+        knows = self._link.knows
+        data = {name: value for name, value in knows.data.items() if name != _NAME}
         if found is not None:
             data[_NAME] = str(found)
-        self._link.learn(facts.knows._replace(data=data))
+        self._link.knows = knows._replace(data=data)
 
     async def doubt(self, stored: Optional[bytes], known: Knowledge) -> Optional[str]:
         """Return why a *stored* cookie may be older than an import; None if that can't be seen.
@@ -58,8 +58,8 @@ class EntryCount:
         before = known.data.get(_NAME)
         if before is None or stored is None:
             return None
-        facts = self._link.facts
-        self._link.learn(facts.knows._replace(data={**facts.knows.data, _NAME: before}))
+        knows = self._link.knows
+        self._link.knows = knows._replace(data={**knows.data, _NAME: before})
         now = await self._difference(stored)
         if now is None or str(now) == before:
             return None

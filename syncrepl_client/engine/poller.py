@@ -73,7 +73,8 @@ class Poller:
 
     async def poll(self, deadline: Optional[float]) -> bool:
         """Process one batch, or wait for one until *deadline*; return False when it is over."""
-        self._revive()
+        if self.over:
+            self._revive()
         try:
             if not self.over and not self._waker.stopping:
                 await self._poll_once(deadline)
@@ -127,13 +128,17 @@ class Poller:
     # --- one batch: connect, search, receive, deliver, commit
 
     async def _poll_once(self, deadline: Optional[float]) -> None:
-        if not await self._ready(deadline):
+        if not (self._is_ready() or await self._ready(deadline)):
             return
         searches = self._searches
         search = searches.search or searches.begin()
         patience = searches.next_reconcile(search)
-        with fewer_collections(search.sync.refreshing):
-            redo = await search.batch(deadline, self._stopping, searches.gives_way, patience)
+        batch = search.batch(deadline, self._stopping, searches.gives_way, patience)
+        if search.sync.refreshing:
+            with fewer_collections(refreshing=True):
+                redo = await batch
+        else:
+            redo = await batch
         if self._delivery.store.in_transaction:
             origin, complete = await searches.next_origin(search, redo)
             await self._delivery.commit(origin, complete=complete)
@@ -144,8 +149,8 @@ class Poller:
         return self._waker.stopping
 
     def _revive(self) -> None:
-        """Start again if the search is over, and a reconcile was asked for."""
-        if self.over and self._searches.gives_way():
+        """Start again if a reconcile was asked for after the end."""
+        if self._searches.gives_way():
             self._searches.search, self.over = None, False
 
     async def _welcome(self) -> None:
@@ -157,6 +162,12 @@ class Poller:
         await maybe_await(self._delivery.callback.bind_complete(connection.ldap))
         await self._searches.meet(connection)
         self._welcomed = connection
+
+    def _is_ready(self) -> bool:
+        """Return True if there is nothing that :meth:`_ready` would do."""
+        if self._shared or self._waker.stopping:  # a shared store has to be kept
+            return False
+        return self._tenure.held and self._link.is_ready and self._link.connection is self._welcomed
 
     async def _ready(self, deadline: Optional[float]) -> bool:
         """Wait for the store, and a connection; return False if the deadline or a stop is first."""

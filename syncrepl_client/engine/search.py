@@ -166,7 +166,7 @@ class Search:
                 writers slapd's cookies may cover what it did not get to send.
             Interrupted: in the middle of a message.
         """
-        count, ends = 0, None
+        count, ends, asks = 0, None, True
         self.refreshed = self.resting = False
         while not (stopping() or enough() or self.ended):
             if self._stage_gap is not None:
@@ -178,7 +178,9 @@ class Search:
                 elif not await self._wait(deadline, patience):
                     return None
                 continue
-            if not self._group and not await self._fill_group():
+            if not self._group and (asks or self._connection.is_readable()):
+                asks = not await self._fill_group() or self._has_left_some()
+            if not self._group:
                 if self._rereading is not None and self._rereading.busy:
                     if ends is None and deadline is not None and time.monotonic() >= deadline:
                         return None
@@ -208,6 +210,16 @@ class Search:
         if ends is not None and self.sync.change_numbers.gap:
             raise Interrupted  # the cookie may cover what did not come yet
         return None
+
+    def _has_left_some(self) -> bool:
+        """Return False if the group that was just filled is all that had arrived."""
+        return (
+            self.sync.refreshing
+            or self._rereading is not None
+            or type(self._group[-1]) not in (Plain, Entry)
+            or len(self._group) >= GROUP_MESSAGES
+            or self._room <= 0
+        )
 
     async def _fill_group(self) -> bool:
         """Receive messages that have arrived; return False if there are none to apply."""
@@ -327,8 +339,10 @@ class Search:
         if until is not None and time.monotonic() >= until:
             return False
         store = self._delivery.store
-        gap_ends = None if self._stage_gap is None else self._stage_gap_ends
-        until = earliest(until, gap_ends, store.next_keep)
+        keep = store.next_keep
+        if keep is not None or self._stage_gap is not None:
+            gap_ends = None if self._stage_gap is None else self._stage_gap_ends
+            until = earliest(until, gap_ends, keep)
         self.resting = not store.in_transaction
         await self._connection.wait(until)
         self.resting = False

@@ -79,6 +79,7 @@ class Searches:
         self._deletes_allowed = False
         self._start_overs = self._searches_again = 0
         self._mode = mode
+        self._refresh_only = mode is SyncreplMode.REFRESH_ONLY
         self._url = url
         self._url_text = str(url)
         self._link = link
@@ -200,7 +201,7 @@ class Searches:
     @property
     def _doubt(self) -> Optional[str]:
         """Why a delete may mean that the server lags, where it doesn't say what it knows."""
-        knows = self._link.facts.knows
+        knows = self._link.knows
         unsure = knowledge.doubt(self._stored, knows)
         return self._patience.reason if unsure is None and not knows.changes else unsure
 
@@ -210,7 +211,7 @@ class Searches:
         Raises:
             LaggingServer: it isn't.
         """
-        lacks = knowledge.shortfall(self._stored, self._link.facts.knows)
+        lacks = knowledge.shortfall(self._stored, self._link.knows)
         if lacks is not None and not self._patience.exhausted:
             raise LaggingServer(lacks)
         doubt, where = self._doubt, self._link.established.url.server
@@ -229,7 +230,7 @@ class Searches:
         The cookie is given up for good: a server that was restored may come to be newer than it,
         and would take it again.
         """
-        self._missed.update(knowledge.missing(self._stored, self._link.facts.knows))
+        self._missed.update(knowledge.missing(self._stored, self._link.knows))
         self._set_aside = self._set_aside or self._delivery.origin.cookie
         self._delivery.give_up_cookie()
         return self._patience.lose(reason)
@@ -287,42 +288,45 @@ class Searches:
         Returns:
             the origin, and False if the batch is only a part of a refresh.
         """
-        origin, tally = self._delivery.origin, search.sync.tally
-        origin = origin._replace(tally=None if tally is None else str(tally))
+        origin, underway = self._delivery.origin, search.sync.tally
+        tally = None if underway is None else str(underway)
         if isinstance(redo, StartOver):
             # What was applied may have removed the signs that more is to come: should the new
             # search be cut short, the one after it must not resume.
-            return origin._replace(cookie=None), True
+            return origin._replace(cookie=None, tally=tally), True
         if search.sync.refreshing:
             if not (self.dialect.names_all_deletes and self._trusts_cookie):
                 # What was added after the cookie, and is stored now, may be gone before the next
                 # search, which would not name it.
                 origin = origin._replace(cookie=None)
-            return origin, False
-        await self._learn(search.sync.cookie)
-        if search.reconciled:
-            await self._entry_count.note(search.sync.cookie)
-        facts = self._link.facts
-        origin = origin._replace(
-            cookie=search.sync.cookie,
-            dialect=(of_cookie(search.sync.cookie or b"") or facts.dialect).name,
+            return origin._replace(tally=tally), False
+        cookie, reconciled = search.sync.cookie, search.reconciled
+        facts, link, told = self._link.facts, self._link, None
+        if facts.dialect.merges_cookies:
+            link.told = cookie or b""
+            told = knowledge.stored_form(link.told)
+        elif link.knows.changes:
+            await self._read_vector()
+        if reconciled:
+            await self._entry_count.note(cookie)
+        kind = facts.dialect if told else of_cookie(cookie or b"") or facts.dialect
+        origin = Origin(
+            cookie=cookie,
+            dialect=kind.name,
             url=self._url_text,
             identity=facts.identity,
             epoch=facts.epoch,
-            reconciled=time.time() if search.reconciled else origin.reconciled,
-            known=str(facts.knows) if any(facts.knows) else None,
+            reconciled=time.time() if reconciled else origin.reconciled,
+            known=told or link.knows.stored_form,
+            tally=tally,
         )
         return origin, True
 
-    async def _learn(self, cookie: Optional[bytes]) -> None:
-        """Note which changes the server knows now, which are those that it has told and more."""
-        facts = self._link.facts
-        if facts.dialect.merges_cookies:
-            self._link.learn(knowledge.of_cookie(cookie))
-        elif facts.knows.changes:  # 389-ds, and this user may read its replica update vector
-            connection = self._link.established
-            now = await ask(BlockingCall(server.read_vector, connection, facts.suffix))
-            self._link.learn(facts.knows._replace(changes=now.changes))
+    async def _read_vector(self) -> None:
+        """Note which changes 389-ds knows, which are those that it has told and more."""
+        link = self._link
+        now = await ask(BlockingCall(server.read_vector, link.established, link.facts.suffix))
+        link.knows = link.knows._replace(changes=now.changes)
 
     # --- a search ends
 
@@ -356,9 +360,7 @@ class Searches:
             self._start_over(redo)
         elif redo is not None:
             self._search_again(redo.reason)
-        elif search.ended or (
-            self._mode is SyncreplMode.REFRESH_ONLY and not search.sync.refreshing
-        ):
+        elif search.ended or (self._refresh_only and not search.sync.refreshing):
             return self._ended(search)
         elif self.reconciling and not search.sync.refreshing:
             self.end(0)

@@ -34,6 +34,9 @@ class State(Enum):
     LOST = "not known: there is no connection"
 
 
+_HELD = State.HELD  # for each poll: to look up a member takes its time
+
+
 class Tenure:
     """Holds the store, or tries to get it.
 
@@ -66,7 +69,7 @@ class Tenure:
     @property
     def held(self) -> bool:
         """Whether this client may follow."""
-        return self.state is State.HELD
+        return self.state is _HELD
 
     def bound(self, deadline: Optional[float]) -> Optional[float]:
         """Return *deadline*, or when the store must be kept if that is earlier."""

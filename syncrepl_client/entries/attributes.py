@@ -57,32 +57,32 @@ def decode(blob: bytes) -> Attributes:
     if len(parts) != 3:
         raise StoreInvalid("the attributes of an entry in the store are damaged: cut off")
     head, size, body = parts
-    names, total = (_shape if len(head) < _SHORT else _shape.__wrapped__)(head)
+    names, places, total = (_shape if len(head) < _SHORT else _shape.__wrapped__)(head)
     values = body.split(b"\0")
     if len(values) != total or size != b"%d" % len(body):
         raise StoreInvalid("the attributes of an entry in the store are damaged: wrong length")
-    return {name: values[start:end] for name, start, end in names}
+    return dict(zip(names, map(values.__getitem__, places)))
 
 
 @lru_cache(_SHAPES)
-def _shape(head: bytes) -> tuple[tuple[tuple[str, int, int], ...], int]:
-    """Return (name, index of first value, index after last value) for each name, and the total."""
-    shape: list[tuple[str, int, int]] = []
+def _shape(head: bytes) -> tuple[tuple[str, ...], tuple[slice, ...], int]:
+    """Return the names, the places of their values, and the total of values."""
+    shape: dict[str, slice] = {}
     start = 0
     try:
         items = json.loads(head)
         for name, count in zip(items[::2], items[1::2]):
             if type(name) is not str or type(count) is not int or count < 0:
                 raise ValueError(f"{name!r} with {count!r} values")
-            shape.append((name, start, start + count))
+            shape[name] = slice(start, start + count)
             start += count
-        if len(items) % 2 or len({name for name, _, _ in shape}) != len(shape):
+        if len(items) != 2 * len(shape):
             raise ValueError("names do not pair with numbers")
     except (ValueError, TypeError, RecursionError) as error:
         raise StoreInvalid(
             f"the attributes of an entry in the store are damaged: {error}"
         ) from error
-    return tuple(shape), start
+    return tuple(shape), tuple(shape.values()), start
 
 
 def _decode_lengths(blob: bytes) -> Attributes:
@@ -108,17 +108,17 @@ def _decode_lengths(blob: bytes) -> Attributes:
 
 def same(one: Attributes, other: Attributes) -> bool:
     """Return True if both have the same values; order, and the case of names, don't matter."""
-    if one is other or one == other:
+    if one is other:
         return True
-    if one.keys() == other.keys():
-        for name, values in one.items():
-            if values != other[name] and not _same_values(values, other[name]):
-                lower = name.lower()
-                if sum(each.lower() == lower for each in one) == 1:
-                    return False
-                break  # it is there in another spelling too, and may have the rest
-        else:
-            return True
+    differing = list(compress(one, map(ne, one.values(), map(other.get, one))))
+    if not differing and len(one) == len(other):
+        return True
+    for name in differing:
+        if name in other and not _same_values(one[name], other[name]):
+            names = f"<{'><'.join((*one, *other))}>".lower()
+            if names.count(f"<{name.lower()}>") == 2:
+                return False
+            break  # it is there in another spelling too, and may have the rest
     return canonical(one) == canonical(other)
 
 
@@ -161,8 +161,8 @@ def trimmed(one: list[bytes], other: list[bytes]) -> tuple[list[bytes], list[byt
 
 
 def _same_values(one: list[bytes], other: list[bytes]) -> bool:
-    if len(one) != len(other):
-        return False
+    if len(one) != len(other) or len(one) == 1:
+        return one == other
     one, other = trimmed(one, other)
     return sorted(one) == sorted(other)
 

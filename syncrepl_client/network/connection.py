@@ -15,6 +15,7 @@ from ..protocol import wire
 from ..protocol.dialect import Refusal
 from ..protocol.messages import Done, Message, RefreshRequired
 from ..url import SearchUrl
+from ..waiting.coroutines import Wait, ask
 from ..waiting.waker import Waker
 from . import transport
 from .heartbeat import Heartbeat
@@ -147,10 +148,15 @@ class Connection(Session):
         Raises:
             ldap.SERVER_DOWN: the server was silent for too long, and did not answer a question.
         """
-        self._beat()
         until = self._heartbeat.next
-        until = until if deadline is None else min(deadline, until)
-        await self.listen_or_wake(None if math.isinf(until) else until)
+        if time.monotonic() >= until:
+            self._beat()
+            until = self._heartbeat.next
+        if deadline is not None and deadline < until:
+            until = deadline
+        waker = self._waker
+        await ask(Wait(None if until == math.inf else until, waker.descriptor, self._descriptor()))
+        waker.clear()
 
     def _beat(self) -> None:
         """Read the root DSE if the server has been silent; raise if it did not answer in time."""

@@ -15,6 +15,7 @@ from typing import Callable, Optional
 import ldap
 
 from ..exceptions import UsageError
+from ..protocol import knowledge
 from ..protocol.knowledge import Knowledge
 from ..waiting.background import Background
 from ..waiting.backoff import Backoff
@@ -37,11 +38,14 @@ class Link:
         connection: the current one; None while it is lost.
         connected: how many connections were made.
         facts: about the server of the current, or last, connection.
+        told: the last cookie of an OpenLDAP server, which says what it knows by now.
         turn: how many servers were skipped so far.
         attempts: how many connections were lost, or not made, since one has worked.
     """
 
     facts: ServerFacts
+    told: Optional[bytes]
+    _knows: Knowledge
 
     def __init__(self, connect: Connect, waker: Waker, backoff: Optional[Backoff]) -> None:
         """Initialize without a connection.
@@ -80,6 +84,7 @@ class Link:
 
     def _met(self, peer: Peer) -> None:
         self.connection, self.facts = peer
+        self._knows, self.told = self.facts.knows, None
         self.connected += 1
 
     @property
@@ -92,6 +97,15 @@ class Link:
         if self.connection is None:
             raise UsageError("there is no connection")
         return self.connection
+
+    @property
+    def knows(self) -> Knowledge:
+        """The changes that the server has, as what it has told so far shows."""
+        return self._knows if self.told is None else knowledge.of_cookie(self.told)
+
+    @knows.setter
+    def knows(self, knows: Knowledge) -> None:
+        self._knows, self.told = knows, None
 
     @property
     def last_heard(self) -> Optional[float]:
@@ -124,13 +138,14 @@ class Link:
         """Discard the range of the server's changelog, which is outdated by now."""
         self.facts = self.facts._replace(first_change=None, last_change=None)
 
-    def learn(self, knows: Knowledge) -> None:
-        """Take it that the server *knows* this, as what it has told so far shows."""
-        self.facts = self.facts._replace(knows=knows)
-
     def succeeded(self) -> None:
         """Reset the delays: the connection has worked."""
         self.attempts = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether :meth:`ready` has nothing to wait for."""
+        return self.connection is not None and not self._resume
 
     async def ready(self, deadline: Optional[float], stopping: Callable[[], bool]) -> bool:
         """Wait for the end of a pause, then for a connection.
@@ -151,6 +166,7 @@ class Link:
             if now < self._resume:
                 until = earliest(deadline, self._resume)
             elif self.connection is not None:
+                self._resume = 0.0
                 return True
             elif self._connecting is None:
                 self._connecting = self._begin()

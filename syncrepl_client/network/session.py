@@ -27,7 +27,7 @@ from ..protocol import wire
 from ..url import SearchUrl
 from ..waiting import forking
 from ..waiting.coroutines import wait_or_wake
-from ..waiting.waker import Waker, wait_for
+from ..waiting.waker import Waker, is_readable, wait_for
 from . import diagnosis, passwordpolicy, transport
 from .consumer import SyncreplConsumer
 from .credentials import Credentials
@@ -381,6 +381,13 @@ class Session:
     def listen(self, deadline: float) -> None:
         """Wait until something may have arrived, or *deadline* has come; ignores the waker."""
         wait_for(deadline, self._descriptor())
+
+    def is_readable(self) -> bool:
+        """Return whether something may have arrived since libldap was asked, and had nothing more.
+
+        What libldap has read meanwhile, for a program that uses the connection, does not count.
+        """
+        return self._established is None or is_readable(self._established)
 
     async def listen_or_wake(self, deadline: Optional[float]) -> None:
         """Wait until something may have arrived, the waker is woken, or *deadline* has come."""

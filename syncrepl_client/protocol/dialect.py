@@ -165,7 +165,7 @@ def of_cookie(value: bytes) -> Optional[Dialect]:
 
     A proxy has a root DSE of its own, and hands on the cookies of the server behind it.
     """
-    if any(cookie.csns(value)):
+    if cookie.only_csn(value) is not None or any(cookie.csns(value)):
         return OPENLDAP
     return None if cookie.change_number(value) is None else DS389
 

@@ -41,6 +41,11 @@ class Knowledge(NamedTuple):
         """Return it as a store keeps it."""
         return json.dumps(self._asdict())
 
+    @property
+    def stored_form(self) -> Optional[str]:
+        """What a store keeps; None for nothing."""
+        return str(self) if any(self) else None
+
     @classmethod
     def parse(cls, text: Optional[str]) -> "Knowledge":
         """Return what a store kept; None was nothing.
@@ -75,6 +80,15 @@ def of_csns(csns: Iterable[bytes]) -> Knowledge:
 def of_cookie(value: Optional[bytes]) -> Knowledge:
     """Return what a cookie of OpenLDAP's says."""
     return of_csns(cookie.csns(value or b"").values())
+
+
+def stored_form(value: Optional[bytes]) -> Optional[str]:
+    """Return what a cookie of OpenLDAP's says as a store keeps it; None for nothing."""
+    only = cookie.only_csn(value or b"")
+    if only is not None:  # most times: a fast path for each commit
+        sid, csn = map(bytes.decode, only)
+        return f'{{"changes": {{"{sid}": "{csn}"}}, "data": {{}}, "server": null}}'
+    return of_cookie(value).stored_form
 
 
 def of_ruv(values: Iterable[bytes]) -> Knowledge:

@@ -24,13 +24,17 @@ class LatestCookie:
         self._dialect = dialect
         self._sent = sent
         self._value = sent
+        self._merged: Optional[bytes] = None  # into it, last
         self._newest: Optional[bytes] = None  # not merged into it yet
 
     @property
     def value(self) -> Optional[bytes]:
         """The cookie."""
-        if self._newest is not None:
-            self._value, self._newest = cookie.merge(self._value, self._newest), None
+        new, value = self._newest, self._value
+        if new is not None:
+            easy = value and self._merged and cookie.advanced(value, self._merged, new)
+            self._value = easy or cookie.merge(value, new)
+            self._merged, self._newest = new, None
         return self._value
 
     def keep(self, new: Optional[bytes], *, refreshing: bool) -> Dialect:

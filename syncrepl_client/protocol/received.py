@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The attributes of an entry as python-ldap hands them over: what of them is taken."""
 
+from itertools import compress, repeat
+from operator import ne
+
 from ..entries import descriptions
 from ..entries.attributes import Attributes
 from ..exceptions import ProtocolError
@@ -20,15 +23,15 @@ def checked(dn: str, attrs: Attributes) -> Attributes:
             f"the server sent entry {dn!r} with an attribute called {name!r}, which no schema "
             "allows (RFC 4512, 2.5)"
         )
-    for name, values in attrs.items():
-        if len(values) != 1:
-            if not values:
-                raise ProtocolError(
-                    f"the server sent entry {dn!r} with an attribute {name!r} without values, or "
-                    "with values that can't be read"
-                )
-            if len(set(values)) != len(values):
-                attrs[name] = list(dict.fromkeys(values))
+    for name in compress(attrs, map(ne, map(len, attrs.values()), repeat(1))):
+        values = attrs[name]
+        if not values:
+            raise ProtocolError(
+                f"the server sent entry {dn!r} with an attribute {name!r} without values, or "
+                "with values that can't be read"
+            )
+        if len(set(values)) != len(values):
+            attrs[name] = list(dict.fromkeys(values))
     return attrs
 
 

@@ -61,12 +61,14 @@ class Synchronization:
 
     Attributes:
         request: the search request; its dialect is that of the cookies received.
+        refreshing: whether the search is in the refresh stage.
     """
 
     def __init__(
         self, request: Request, view: View, seen: SeenUUIDs, clock: Clock = no_time
     ) -> None:
         """Initialize in the refresh stage; clears *seen*.  *clock* gives the time of a change."""
+        self.refreshing = True
         self._view = view
         self._seen = seen
         self._shapes = Shapes()
@@ -89,11 +91,6 @@ class Synchronization:
     def phase(self) -> Phase:
         """The current phase."""
         return self._placement.phase
-
-    @property
-    def refreshing(self) -> bool:
-        """Whether the search is in the refresh stage."""
-        return self._placement.refreshing
 
     @property
     def cookie(self) -> Optional[bytes]:
@@ -134,12 +131,16 @@ class Synchronization:
                 f"the server sent {event} in the {self.phase.value}, where RFC 4533 has none"
             ) from None
         if after not in (Phase.PERSIST, Phase.OVER):
-            self._placement.phase = after
+            self._enter(after)
         for fact in self._handle(message):
             if isinstance(fact, Step) and fact.change is not None and self.refreshing:
                 self._look_at(fact.change.kind)
             yield fact
-        self._placement.phase = after
+        self._enter(after)
+
+    def _enter(self, phase: Phase) -> None:
+        self._placement.phase = phase
+        self.refreshing = self._placement.refreshing
 
     def _look_at(self, kind: ChangeKind) -> None:
         """Look at a change of the refresh stage before it is reported."""
@@ -226,14 +227,14 @@ class Synchronization:
             self._keep(cookie)
         return changes
 
-    def idle(self) -> Iterator[Fact]:
-        """Yield the facts that follow when no message is left for now."""
-        if self.phase is not Phase.PERSIST:
-            return
-        if self._placement.displacements and self._view.has_displaced():
-            yield StartOver("an entry took the DN of another, whose new DN was not told")
-        elif self._placement.doubtful:
-            yield StartOver(self._placement.doubtful)
+    def idle(self) -> Sequence[Fact]:
+        """Return the facts that follow when no message is left for now."""
+        doubt, placement = None, self._placement
+        if placement.displacements and self._view.has_displaced():
+            doubt = "an entry took the DN of another, whose new DN was not told"
+        elif placement.doubtful:
+            doubt = placement.doubtful
+        return () if doubt is None or self.phase is not Phase.PERSIST else (StartOver(doubt),)
 
     # --- message by message
 

@@ -185,9 +185,11 @@ class EntryCache:
 
     def _has_room(self) -> bool:
         """Return True if there is room for more; clears the cache if nothing is pending."""
-        if self._full and not self._pending:
+        if not self._full:
+            return True
+        if not self._pending:
             self._clear()
-        return not self._full
+        return not self._pending
 
     # --- writing
 

@@ -2,7 +2,6 @@
 """Waiting for descriptors and deadlines (poll(2)), and what ends a wait early."""
 
 import contextlib
-import math
 import select
 import socket
 import time
@@ -17,7 +16,11 @@ system call only after it, so a ``please_stop()`` in a handler may wait for as l
 
 def earliest(*times: Optional[float]) -> Optional[float]:
     """Return the first of these times; None stands for none."""
-    return min((each for each in times if each is not None), default=None)
+    first = None
+    for each in times:
+        if each is not None and (first is None or each < first):
+            first = each
+    return first
 
 
 def wait_for(deadline: Optional[float], *descriptors: int) -> None:
@@ -29,11 +32,20 @@ def wait_for(deadline: Optional[float], *descriptors: int) -> None:
         deadline: by ``time.monotonic()``; None for none.
         descriptors: file descriptors.
     """
+    left: float = LONGEST_MILLISECONDS
+    if deadline is not None:
+        left = min(left, max(0.0, deadline - time.monotonic()) * 1000)
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
-    left = math.inf if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-    poll.poll(min(left, LONGEST_MILLISECONDS))
+    poll.poll(left)
+
+
+def is_readable(descriptor: int) -> bool:
+    """Return whether *descriptor* is readable, without waiting."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Waker:

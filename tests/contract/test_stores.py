@@ -312,6 +312,30 @@ def test_each_field_of_the_origin_comes_back(place: Place, name: str) -> None:
     assert type(found) is type(value)
 
 
+@pytest.mark.parametrize("undone", [False, True])
+def test_one_origin_after_another(place: Place, undone: bool) -> None:
+    """Each is written as a whole, whatever of it changed, and was rolled back before."""
+    first = origin(b"1")
+    series = [
+        first,
+        first._replace(cookie=b"2", known="2"),
+        first._replace(cookie=b"3", known="3", tally="t"),
+        first._replace(cookie=b"4"),
+        first._replace(cookie=None, known=None),
+        first._replace(cookie=b"5", known=None),
+    ]
+    store = place.create()
+    for kept in series:
+        if undone:
+            store.begin()
+            store.rollback()
+        store.begin()
+        store.commit(kept)
+        assert store.origin == kept
+    store.close()
+    assert place.open().origin == series[-1]
+
+
 def test_the_cookies_bytes_are_kept(place: Place) -> None:
     place.make(cookie=bytes(range(256)))
     assert place.open().origin.cookie == bytes(range(256))

@@ -234,7 +234,7 @@ def storm(number: int = signal.SIGALRM) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("name", ["refresh, flooded", "persist, flooded"])
 def test_a_storm_of_signals_at_work(name: str, tmp_path: Path) -> None:
-    played = Set(SCENES[name]._replace(times=1000), {})
+    played = Set(SCENES[name]._replace(times=3000), {})
     with (
         played.provider as provider,
         follow(provider, tmp_path, played.recorder) as client,

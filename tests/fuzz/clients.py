@@ -82,6 +82,9 @@ class Pretended:
     def next(self, number: int) -> wire.RawResult | None:
         return None if self.chance.random() < 0.2 else self._answers[number].pop(0)
 
+    def is_readable(self) -> bool:
+        return self.chance.random() < 0.8
+
     async def listen_or_wake(self, deadline: float | None) -> None:
         return
 

@@ -29,6 +29,7 @@ class Database:
         """Initialize without a connection."""
         self.path = path
         self._connection: Optional[sqlite3.Connection] = None
+        self._cursor: Optional[sqlite3.Cursor] = None
 
     @property
     def is_open(self) -> bool:
@@ -71,13 +72,13 @@ class Database:
 
     def close(self) -> None:
         """Close the connection, if there is one."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._cursor = self._connection, None, None
         if connection is not None:
             connection.close()
 
     def disown(self) -> None:
         """Leave the connection to the parent process; there is none in the child."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._cursor = self._connection, None, None
         if connection is not None:
             forking.never_free(connection)
 
@@ -88,7 +89,19 @@ class Database:
             StoreError: it failed; likewise for the methods below.
         """
         try:
-            return self.connection.execute(sql, values)
+            return (self._connection or self.connection).execute(sql, values)
+        except _ERRORS as error:
+            raise self._failed(error) from error
+
+    def change(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Execute a statement that returns no rows; return how many it changed.
+
+        As :meth:`execute`, without a cursor of its own.
+        """
+        if self._cursor is None:
+            self._cursor = self.connection.cursor()
+        try:
+            return self._cursor.execute(sql, values).rowcount
         except _ERRORS as error:
             raise self._failed(error) from error
 
@@ -102,7 +115,7 @@ class Database:
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement for each of *rows*."""
         try:
-            self.connection.executemany(sql, rows)
+            (self._connection or self.connection).executemany(sql, rows)
         except _ERRORS as error:
             raise self._failed(error) from error
 

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The entry table of an SQLite store."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from ...entries import dn
 from ...protocol.view import Record
 from ..cache import EntryTable
 from .database import Database, unadapted
+from .schema import record_of
 
 COLUMNS = "uuid, key, dn, attrs"
+_GET = f"SELECT {COLUMNS} FROM syncrepl_entry WHERE uuid = ?"
 _PUT = (
     f"INSERT INTO syncrepl_entry ({COLUMNS}) VALUES (?, ?, ?, ?) ON CONFLICT (uuid) DO UPDATE SET "
     "key = excluded.key, dn = excluded.dn, attrs = excluded.attrs"
 )
+_PUT_IN_PLACE = "UPDATE syncrepl_entry SET dn = ?, attrs = ? WHERE uuid = ? AND key = ?"
+"""Leaves the index of keys alone, which :data:`_PUT` writes even if the key is the same."""
 
 
 class SQLiteEntries(EntryTable):
@@ -26,7 +30,10 @@ class SQLiteEntries(EntryTable):
     def is_empty(self) -> bool:
         return self._database.row("SELECT 1 FROM syncrepl_entry LIMIT 1") is None
 
-    def with_uuids(self, uuids: Collection[bytes]) -> Iterator[Record]:
+    def with_uuids(self, uuids: Collection[bytes]) -> Iterable[Record]:
+        if len(uuids) == 1:
+            row = self._database.row(_GET, unadapted(uuids))
+            return () if row is None else (record_of(row),)
         return self.records(f"uuid IN ({_marks(uuids)})", unadapted(uuids))
 
     def with_keys(self, keys: Collection[bytes]) -> Iterator[Record]:
@@ -42,6 +49,11 @@ class SQLiteEntries(EntryTable):
         return self._database.records(sql, values)
 
     def write(self, records: Collection[Record]) -> None:
+        if len(records) == 1:  # one change at a time, nearly always of an entry that stays
+            ((uuid, key, dn, attrs),) = records
+            row = (dn, bytearray(attrs), bytearray(uuid), bytearray(key))
+            if self._database.change(_PUT_IN_PLACE, row):
+                return
         # For bytes, sqlite3 looks for adapters.
         rows = [
             (bytearray(uuid), bytearray(key), dn, bytearray(attrs))

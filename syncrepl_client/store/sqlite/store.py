@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from operator import attrgetter
 from typing import TYPE_CHECKING, Optional
 
 from ...entries import dn
@@ -44,6 +45,8 @@ _GET_ORIGIN = f"SELECT {', '.join(Origin._fields)} FROM syncrepl_origin"
 _SET_ORIGIN = f"UPDATE syncrepl_origin SET {', '.join(f'{name} = ?' for name in Origin._fields)}"
 _GET_NAMESAKES = "SELECT namesakes FROM syncrepl_origin"
 _COUNT = "SELECT count(*) FROM syncrepl_entry WHERE key < ?"
+_SET_COVERED = "UPDATE syncrepl_origin SET cookie = ?, known = ?"
+_others = attrgetter("dialect", "url", "identity", "epoch", "reconciled", "tally")
 
 
 class SQLiteStore(CachedStore):
@@ -60,6 +63,7 @@ class SQLiteStore(CachedStore):
         """
         self.path = path
         self._lock: Optional[FileLock] = None
+        self._origin: Optional[Origin] = None  # committed last by this client
         self._database = Database(path)
         self._entries = SQLiteEntries(self._database)
         self._cache = EntryCache(self._entries, self._require_transaction)
@@ -148,6 +152,7 @@ class SQLiteStore(CachedStore):
 
     def close(self) -> None:
         self._forget()
+        self._origin = None
         self._database.close()
         if self._lock is not None:
             self._lock.release()
@@ -207,14 +212,24 @@ class SQLiteStore(CachedStore):
         if self._lock is not None:
             self._lock.check(self.path)
         self._seen.flush()  # which a rollback shall not undo
-        self._database.execute("BEGIN IMMEDIATE")
+        self._database.change("BEGIN IMMEDIATE")
 
     def commit(self, origin: Optional[Origin] = None) -> None:
         self._require_transaction()
         self._flush()
         if origin is not None:
-            self._database.execute(_SET_ORIGIN, origin)
-        self._database.execute("COMMIT")
+            self._set_origin(origin)
+        self._database.change("COMMIT")
+        self._origin = origin or self._origin
+
+    def _set_origin(self, origin: Origin) -> None:
+        """Write the origin; of nearly all, only what is another than before."""
+        before, cookie = self._origin, origin.cookie
+        if cookie and before and _others(before) == _others(origin):
+            # For bytes and for None, sqlite3 looks for adapters.
+            self._database.change(_SET_COVERED, (bytearray(cookie), origin.known))
+        else:
+            self._database.change(_SET_ORIGIN, origin)
 
     def rollback(self) -> None:
         self._forget()  # also where SQLite has rolled back by itself

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from syncrepl_client.entries.attributes import (
     Attributes,
+    canonical,
     decode,
     encode,
     same,
@@ -21,6 +22,7 @@ from syncrepl_client.exceptions import StoreInvalid
 ATTRIBUTES = st.dictionaries(
     st.text(max_size=8), st.lists(st.binary(max_size=12), max_size=4), max_size=5
 )
+FEW = st.lists(st.sampled_from([b"1", b"2"]), max_size=3)
 
 
 @given(ATTRIBUTES)
@@ -119,6 +121,14 @@ def test_same_whatever_the_order(attrs: Attributes, random) -> None:  # type: ig
 
 
 # --- entryDN
+
+
+@given(*[st.dictionaries(st.sampled_from(["a", "A", "b", "aa"]), FEW)] * 2)
+@example({"a": [b"1"], "A": [b"2"]}, {"A": [b"1"], "a": [b"2"]})
+@example({"a": [b"1"], "A": [b"2"]}, {"a": [b"1", b"2"], "b": [b"3"]})
+@example({"a": []}, {})
+def test_same_is_equality_of_all_values(one: Attributes, other: Attributes) -> None:
+    assert same(one, other) == (canonical(one) == canonical(other))
 
 
 def test_with_entry_dn() -> None:

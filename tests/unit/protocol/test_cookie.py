@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syncrepl_client.protocol.cookie import later, merge
+from syncrepl_client.protocol.cookie import advanced, csns, later, merge, only_csn
+from syncrepl_client.protocol.knowledge import of_cookie, stored_form
 
 
 def csn(number: int, sid: int = 0) -> bytes:
@@ -112,6 +113,45 @@ def test_the_later_one_stands_for_both(kept: bytes | None, old: bytes, new: byte
     latest = later(new, old)
     if latest is not None:
         assert merge(merge(kept, old), new) == merge(kept, latest)
+
+
+@given(st.one_of(st.none(), COOKIES), COOKIES, COOKIES)
+@example(None, b"rid=000,csn=" + A1, b"rid=000,csn=" + A2)
+@example(b"rid=000,csn=" + B1, b"rid=000,sid=00a,csn=" + A1, b"rid=000,sid=00a,csn=" + A2)
+@example(None, b"rid=000,csn=" + A1 + b",delcsn=" + A1, b"rid=000,csn=" + A1 + b",delcsn=" + A2)
+@example(None, b"x=" + A1 + b",csn=" + A1, b"x=" + A1 + b",csn=" + A2)
+@example(b"rid=000,csn=" + A2, b"rid=000,csn=" + A1, b"rid=000,csn=" + A2)
+def test_the_next_one_is_merged_the_short_way(
+    kept: bytes | None, merged: bytes, new: bytes
+) -> None:
+    value = merge(kept, merged)
+    assert advanced(value, merged, new) in (None, merge(value, new))
+
+
+@pytest.mark.parametrize("sid", [b"", b"sid=00a,"])
+def test_the_short_way_is_taken(sid: bytes) -> None:
+    head = b"rid=000," + sid + b"csn="
+    value = merge(b"rid=000,csn=" + B1, head + A1)
+    assert advanced(value, head + A1, head + A2) == b"rid=000,csn=" + A2 + b";" + B1
+    assert advanced(value, head + A1, head + A1) is None
+    assert advanced(value, head + A1, head + B2) is None
+
+
+@given(st.one_of(COOKIES, st.binary(), st.sampled_from(OPAQUE)))
+@example(b"rid=000,csn=" + A1)
+@example(b"rid=000,csn=" + A1[:-7] + b"\xff" + A1[-6:])
+def test_a_cookie_with_one_csn(value: bytes) -> None:
+    only = only_csn(value)
+    if only is not None:
+        assert csns(value) == dict([only])
+    knows = of_cookie(value)
+    assert stored_form(value) == (str(knows) if any(knows) else None)
+
+
+def test_which_cookies_have_one_csn() -> None:
+    assert only_csn(b"rid=000,csn=" + A1) == (b"00a", A1)
+    assert only_csn(b"rid=000,csn=" + A1 + b";" + B1) is None
+    assert stored_form(None) is stored_form(b"") is None
 
 
 @pytest.mark.parametrize(
