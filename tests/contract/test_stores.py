@@ -538,6 +538,23 @@ def test_named(store: Store) -> None:
     assert not seen.is_placed(uid(5))
 
 
+def test_where_all_were_named_nothing_is_deleted_but_what_came_since(store: Store) -> None:
+    fill(store, *TREE)
+    store.seen.mark_present(uid(number) for number in range(1, 7))
+    assert to_delete(store, unseen=True) == []
+    assert store.seen.count_to_delete(unseen=True) == 0
+    store.begin()
+    store.remove(uid(6))
+    store.put(record(9))
+    assert to_delete(store, unseen=True) == [9]
+    store.seen.mark_placed(uid(9))
+    assert to_delete(store, unseen=True) == []
+    store.seen.mark_deleted([uid(9)])
+    assert to_delete(store, unseen=True) == [9]
+    assert store.seen.count_to_delete(unseen=True) == 1
+    store.commit()
+
+
 def test_leavers_are_the_stored_ones_children_first(store: Store) -> None:
     fill(store, *TREE, displaced(8, "ou=a,dc=x"), reference(9))
     found = list(store.seen.to_delete(unseen=True))

@@ -51,6 +51,15 @@ def test_what_was_added_is_possible() -> None:
     assert len(absent.possible(values[10_000:])) < 100
 
 
+def test_what_was_claimed_is_possible_from_then_on() -> None:
+    chance = random.Random(4533)
+    values = [chance.randbytes(16) for _ in range(1000)]
+    absent = Absence()
+    assert len(absent.claim([*values, values[0], values[9]])) < 10
+    assert absent.claim([values[0], b"another", values[9]]) == [values[0], values[9]]
+    assert absent.possible(values) == values
+
+
 def test_of_a_full_filter_everything_is_possible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(absence, "_BYTES", 1)
     absent = Absence()
