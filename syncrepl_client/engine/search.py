@@ -268,7 +268,7 @@ class Search:
         self, dn: str, attrs: Attributes, controls: Sequence[wire.RawControl]
     ) -> bool:
         """Append an entry to the group; return True if another message may follow."""
-        entry = self.sync.entry(dn, attrs, controls)
+        entry = self.sync.preparation.entry(dn, attrs, controls)
         self._group.append(entry)
         if isinstance(entry, Plain):
             self._room -= len(entry[0][3])
@@ -276,7 +276,7 @@ class Search:
 
     def _append(self, message: Message) -> bool:
         if isinstance(message, Entry):
-            self._group.append(self.sync.prepared(message))
+            self._group.append(self.sync.preparation.prepared(message))
             return len(self._group) < GROUP_MESSAGES
         self._group.append(message)
         return False

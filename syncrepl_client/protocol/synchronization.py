@@ -8,14 +8,13 @@ the store before the next is asked for.
 """
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
-from typing import Optional, Union
+from typing import Optional
 
 from ..changes import Change, ChangeKind, Phase
 from ..entries import attributes, dn
 from ..entries.attributes import Attributes
-from ..entries.shapes import Shapes
 from ..exceptions import LaggingServer, ProtocolError
-from . import knowledge, transitions, wire
+from . import knowledge, transitions
 from .changenumbers import ChangeNumbers
 from .dialect import prunes
 from .facts import Fact, NotTaken, Over, Plain, RefreshDone, Request, Scanned, StartOver, Underway
@@ -33,12 +32,12 @@ from .messages import (
     State,
 )
 from .placement import Clock, Placement, Step, no_time
+from .preparation import Preparation
 from .view import Record, SeenUUIDs, View
 
 _PORTION = 1024
 """The number of UUIDs that are marked at once; a set may have millions."""
 
-_EXISTS = (State.ADD, State.MODIFY)
 _ADD = ChangeKind.ADD
 
 
@@ -62,6 +61,7 @@ class Synchronization:
     Attributes:
         request: the search request; its dialect is that of the cookies received.
         refreshing: whether the search is in the refresh stage.
+        preparation: prepares entries for :meth:`receive_plain`.
     """
 
     def __init__(
@@ -71,7 +71,8 @@ class Synchronization:
         self.refreshing = True
         self._view = view
         self._seen = seen
-        self._shapes = Shapes()
+        self._resume_mends = request.cookie is not None and request.dialect.resume_ignores_selection
+        self.preparation = Preparation(request, view, mends=self._resume_mends)
         self._ask(request)
         self._placement = Placement(view, seen, clock=clock, respells=request.dialect.respells)
         self._guard = Guard(request.max_deletes, request.tally, view.__len__)
@@ -79,12 +80,11 @@ class Synchronization:
         self._latest = LatestCookie(request.cookie, request.dialect)
         self._present_seen = False
         self._prune = False
-        self._resume_mends = request.cookie is not None and request.dialect.resume_ignores_selection
         seen.clear()
 
     def _ask(self, request: Request) -> None:
         self.request = request
-        self._excludes = request.extent.excludes
+        self.preparation.excludes = request.extent.excludes
         self._numbers_changes = request.dialect.numbers_changes
 
     @property
@@ -153,57 +153,6 @@ class Synchronization:
         self._seen.mark_present(uuids)
 
     # --- the fast path, for nearly all messages
-
-    def entry(
-        self, name: str, attrs: Attributes, controls: Sequence[wire.RawControl]
-    ) -> Union[Plain, Entry]:
-        """Return an entry from python-ldap, prepared for :meth:`receive_plain` if that can take it.
-
-        Args:
-            name: its DN.
-            attrs: its attributes, as they came.
-            controls: its controls.
-
-        Raises:
-            ProtocolError: it is malformed.
-        """
-        blob = self._shapes.encode(attrs)
-        if blob is None:
-            return self.prepared(wire.entry(name, attrs, controls))
-        state, uuid, cookie = wire.state_of(name, controls)
-        plain = self._plain(name, attrs, state, uuid, cookie, blob)
-        return plain or Entry(state, uuid, name, attrs, cookie)
-
-    def prepared(self, message: Entry) -> Union[Plain, Entry]:
-        """Return *message*, prepared for :meth:`receive_plain` if that can take it."""
-        state, uuid, name, sent, cookie = message
-        selection = self.request.selection
-        attrs = selection.take(sent)
-        if attrs is sent:
-            self._shapes.learn(attrs)
-        elif selection.blind:  # the result depends on the stored entry
-            return message
-        return self._plain(name, attrs, state, uuid, cookie, attributes.encode(attrs)) or message
-
-    def _plain(
-        self,
-        name: str,
-        attrs: Attributes,
-        state: State,
-        uuid: bytes,
-        cookie: Optional[bytes],
-        blob: bytes,
-    ) -> Optional[Plain]:
-        if state not in _EXISTS or self._resume_mends:
-            return None
-        try:
-            key = self._view.key(name) if self._view.namesakes else dn.key(name)
-        except ValueError:  # of which receive() tells in its turn
-            return None
-        if not key or self._excludes(attrs, key):
-            return None
-        record = tuple.__new__(Record, (uuid, key, name, blob))
-        return tuple.__new__(Plain, (record, attrs, state, cookie))
 
     def prefetch(self, plains: Collection[Plain]) -> None:
         """Make the view read, in one go, the entries that *plains* will be compared with."""

@@ -10,7 +10,7 @@ share a thread (:func:`run_until`), and asyncio (:mod:`syncrepl_client.asynchron
 import types
 from collections.abc import Awaitable, Coroutine, Generator
 from functools import partial
-from typing import Any, Callable, Optional, TypeVar, Union
+from typing import Any, Callable, Optional, TypeVar, Union, cast
 
 from ..changes import Change
 from ..exceptions import CallbackInvalid
@@ -199,20 +199,6 @@ def run_until(
 
 
 def run(coroutine: "ClientCoroutine[T]") -> T:
-    """Run *coroutine* in the calling thread; return what it returns.
-
-    As :func:`run_until` would, in fewer steps.
-    """
-    answer, error = None, None
-    try:
-        while True:
-            request = coroutine.send(answer) if error is None else coroutine.throw(error)
-            try:
-                answer, error = perform(request), None
-            except BaseException as caught:  # noqa: BLE001 - the coroutine decides
-                answer, error = None, caught
-    except StopIteration as end:
-        value: T = end.value
-        return value
-    except CallbackStopIteration as wrapped:
-        raise wrapped.error from None
+    """Run *coroutine* in the calling thread; return what it returns."""
+    value: T = cast(Finished, run_until(coroutine)).value
+    return value

@@ -39,7 +39,7 @@ def control(state: int = State.ADD, cookie: bytes | None = None) -> wire.RawCont
 def come(
     sync: Synchronization, name: str, attrs: Attributes, *controls: wire.RawControl
 ) -> Plain | Entry:
-    return sync.entry(name, copy.deepcopy(attrs), controls)
+    return sync.preparation.entry(name, copy.deepcopy(attrs), controls)
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["of a new shape", "of a known shape"])
@@ -65,7 +65,7 @@ def test_as_its_message(
         come(sync, DN, ATTRS, control())
     found = come(sync, name, attrs, control(state, cookie))
     message = wire.entry(name, copy.deepcopy(attrs), [control(state, cookie)])
-    assert found == started().prepared(message)
+    assert found == started().preparation.prepared(message)
     assert (found.message if isinstance(found, Plain) else found) == message
 
 
