@@ -162,7 +162,7 @@ def record_of(row: tuple[Any, ...]) -> Record:
         and type(name) is str
         and type(attrs) is bytes
     ):
-        return Record(uuid, key, name, attrs)
+        return tuple.__new__(Record, row)
     raise StoreInvalid("an entry in the store is damaged: a cell is not of its type")
 
 
