@@ -57,7 +57,7 @@ class Preparation:
         if blob is None:
             return self.prepared(wire.entry(name, attrs, controls))
         state, uuid, cookie = wire.state_of(name, controls)
-        plain = self._plain(name, attrs, state, uuid, cookie, blob)
+        plain = self._plain(name, attrs, attrs, state, uuid, cookie, blob)
         return plain or Entry(state, uuid, name, attrs, cookie)
 
     def prepared(self, message: Entry) -> Union[Plain, Entry]:
@@ -68,11 +68,13 @@ class Preparation:
             self._shapes.learn(attrs)
         elif self._selection.blind:  # the result depends on the stored entry
             return message
-        return self._plain(name, attrs, state, uuid, cookie, attributes.encode(attrs)) or message
+        blob = attributes.encode(attrs)
+        return self._plain(name, sent, attrs, state, uuid, cookie, blob) or message
 
     def _plain(
         self,
         name: str,
+        sent: Attributes,
         attrs: Attributes,
         state: State,
         uuid: bytes,
@@ -85,7 +87,7 @@ class Preparation:
             key = self._view.key(name) if self._view.namesakes else dn.key(name)
         except ValueError:  # of which Synchronization.receive() tells
             return None
-        if not key or self.excludes(attrs, key):
+        if not key or self.excludes(sent, key):
             return None
         record = tuple.__new__(Record, (uuid, key, name, blob))
         return tuple.__new__(Plain, (record, attrs, state, cookie))

@@ -61,7 +61,7 @@ class EntryCache:
 
         Args:
             table: the table.
-            check: called before anything is put into an empty queue, and before it is written.
+            check: called before anything is put, written or removed; raises if that is too late.
         """
         self._table = table
         self._check = check
@@ -200,8 +200,7 @@ class EntryCache:
             StoreError: another entry has its key.
         """
         uuid, key, _, attrs = record
-        if not self._pending:
-            self._check()
+        self._check()
         if self._records.get(uuid, record) is None and self._owners.get(key, uuid) is None:
             pass  # it is new, as nearly all are that were looked for in vain
         else:

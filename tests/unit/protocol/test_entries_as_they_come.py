@@ -9,9 +9,11 @@ import pytest
 
 from syncrepl_client.entries.attributes import Attributes
 from syncrepl_client.entries.dn import key
+from syncrepl_client.entries.schema import AttributeTypes
+from syncrepl_client.entries.selection import Selection
 from syncrepl_client.exceptions import ProtocolError
 from syncrepl_client.protocol import wire
-from syncrepl_client.protocol.dialect import OPENLDAP
+from syncrepl_client.protocol.dialect import DS389, OPENLDAP
 from syncrepl_client.protocol.extent import Extent
 from syncrepl_client.protocol.facts import Plain, Request
 from syncrepl_client.protocol.messages import Entry, State
@@ -93,3 +95,20 @@ def test_what_is_malformed_is_refused(
 def test_its_control_is_found_among_others() -> None:
     others = [("1.2.3", 0, b""), control(), ("1.2.4", 1, None)]
     assert come(started(), DN, ATTRS, *others) == come(started(), DN, ATTRS, control())
+
+
+def test_what_is_hidden_is_seen_by_what_is_not_selected() -> None:
+    """389-ds sends the object class, which was asked for to see what a search does not find."""
+    extent = Extent(key("dc=x"), hidden=frozenset(("ldapsubentry",)))
+    store = MemoryStore()
+    store.create()
+    store.begin()
+    request = Request(DS389, extent, selection=Selection(["cn"], AttributeTypes()))
+    sync = Synchronization(request, store, store.seen)
+    entry = {"cn": [b"Eva"], "objectClass": [b"top", b"person"]}
+    for _ in range(2):
+        found = come(sync, DN, entry, control())
+        assert isinstance(found, Plain)
+        assert found.attrs == {"cn": [b"Eva"]}
+        hidden = {**entry, "objectClass": [b"top", b"ldapSubEntry"]}
+        assert isinstance(come(sync, DN, hidden, control()), Entry)
