@@ -2,8 +2,7 @@
 """Results, as python-ldap's C module hands them over."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Callable, Optional
 from weakref import WeakSet
 
@@ -21,6 +20,10 @@ logger = logging.getLogger(__name__)
 MANY_ATTRIBUTES = 1000
 """python-ldap (3.4.8) takes a time that grows with the square of this number to read an entry, and
 holds the GIL: 20 ms for 1,000 attributes, 2 s for 10,000."""
+
+_ERRORS = (ldap.LDAPError, UnicodeDecodeError, MemoryError)
+"""What the C module raises.  Its own result4 is called, with the lock that all calls of one object
+share: python-ldap's wrapper fails where nothing has arrived, and decodes controls with pyasn1."""
 
 TakeEntry = Callable[[str, Attributes, Sequence[wire.RawControl]], object]
 """Called with the DN, the attributes and the controls of an entry."""
@@ -40,8 +43,15 @@ def raw_result(connection: SimpleLDAPObject, msgid: int) -> Optional[wire.RawRes
         MemoryError: there is no memory for it.
         ldap.LDAPError: the connection is lost, or the answer is an error result.
     """
-    with _explained(connection):
+    lock = connection._ldap_object_lock
+    lock.acquire()
+    try:
         got: Any = connection._l.result4(msgid, 0, 0, 1, 1)
+    except _ERRORS as error:
+        _explain(connection, error)
+        raise
+    finally:
+        lock.release()
     if got[0] is None:
         return None
     raw = wire.RawResult(got[0], got[1], got[3])
@@ -77,7 +87,9 @@ def take_results(
     any_taken = False
     suspicious = getattr(connection, "takes_any_name", False)
     result4, entry, last = connection._l.result4, ldap.RES_SEARCH_ENTRY, ldap.RES_SEARCH_RESULT
-    with _explained(connection):
+    lock = connection._ldap_object_lock
+    lock.acquire()
+    try:
         while True:
             got: Any = result4(msgid, 0, 0, 1, 1)
             kind = got[0]
@@ -96,31 +108,24 @@ def take_results(
                     any_taken = True
                     if not take(message) or kind == last:
                         return True
-
-
-@contextmanager
-def _explained(connection: SimpleLDAPObject) -> Iterator[None]:
-    """Take the lock that all calls of *connection* share, and explain the errors of result4.
-
-    It is the C module's own: python-ldap's wrapper fails where nothing has arrived, and decodes
-    each control with pyasn1.
-    """
-    lock = connection._ldap_object_lock
-    lock.acquire()
-    try:
-        yield
-    except ldap.LDAPError as error:
-        transport.add_strerror(error)
+    except _ERRORS as error:
+        _explain(connection, error)
         raise
-    except UnicodeDecodeError as error:
+    finally:
+        lock.release()
+
+
+def _explain(connection: SimpleLDAPObject, error: Exception) -> None:
+    """Add to what the C module raised, or raise another error in its place."""
+    if isinstance(error, ldap.LDAPError):
+        transport.add_strerror(error)
+    elif isinstance(error, UnicodeDecodeError):
         raise ProtocolError(f"the server sent a name that is not UTF-8: {error}") from error
-    except MemoryError as error:
+    else:
         raise MemoryError(
             f"{connection._uri}: a message can't be read: there is no memory for it, or it has a "
             "control whose OID is not UTF-8, of which python-ldap says the same"
         ) from error
-    finally:
-        lock.release()
 
 
 def _inspect(connection: SimpleLDAPObject, dn: str, attrs: Attributes) -> None:

@@ -306,7 +306,7 @@ def entry(dn: str, attrs: Attributes, controls: Sequence[RawControl]) -> Entry:
         ProtocolError: it is malformed, or has no Sync State Control.
     """
     state, uuid, cookie = state_of(dn, controls)
-    return Entry(state, uuid, dn, received.checked(dn, attrs), cookie)
+    return tuple.__new__(Entry, (state, uuid, dn, received.checked(dn, attrs), cookie))
 
 
 def state_of(dn: str, controls: Sequence[RawControl]) -> SyncState:

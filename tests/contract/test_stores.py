@@ -560,6 +560,7 @@ def test_leavers_are_the_stored_ones_children_first(store: Store) -> None:
     found = list(store.seen.to_delete(unseen=True))
     assert [each.dn for each in found if dn.is_live(each.key)] == [each.dn for each in BY_KEY[::-1]]
     assert len(found) == 8
+    assert store.seen.count_to_delete(unseen=True) == 6
     store.seen.mark_deleted(uid(number) for number in range(1, 100))
     assert list(store.seen.to_delete(unseen=False)) == found
 

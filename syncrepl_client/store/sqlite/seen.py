@@ -152,15 +152,20 @@ class SQLiteSeenUUIDs(SeenUUIDs):
         )
         return self._database.row(sql, (_PRESENT,)) is not None
 
-    def _is_all_there(self) -> bool:
-        """Return True if each entry has a mark, and none is to be deleted: counting takes less."""
-        counts = "(SELECT count(*) FROM seen), (SELECT count(*) FROM syncrepl_entry)"
-        marked, stored = self._database.row(f"SELECT {counts}") or (0, 1)
-        return not self._any_gone and marked == stored
+    def _count_unmarked(self) -> Optional[int]:
+        """Return how many entries have no mark; None where some are marked as deleted.
+
+        All marks are of entries in the store then, and to count rows takes much less than to look
+        for each.
+        """
+        if self._any_gone:
+            return None
+        counts = "(SELECT count(*) FROM syncrepl_entry) - (SELECT count(*) FROM seen)"
+        return self._database.number(f"SELECT {counts}")
 
     def to_delete(self, *, unseen: bool) -> Iterator[Record]:
         self._settle()
-        if unseen and self._is_all_there():
+        if unseen and self._count_unmarked() == 0:
             return iter(())
         # To delete the row that a SELECT is at is safe in SQLite; no other one is deleted.
         sql = f"SELECT {COLUMNS} FROM {_TO_DELETE[unseen]} ORDER BY key DESC"
@@ -168,8 +173,10 @@ class SQLiteSeenUUIDs(SeenUUIDs):
 
     def count_to_delete(self, *, unseen: bool) -> int:
         self._settle()
-        if unseen and self._is_all_there():
-            return 0
+        unmarked = self._count_unmarked() if unseen else None
+        not_live = "SELECT 1 FROM syncrepl_entry WHERE key >= ? LIMIT 1"
+        if unmarked is not None and not self._database.number(not_live, (dn.FIRST_NOT_LIVE,)):
+            return unmarked
         sql = f"SELECT count(*) FROM {_TO_DELETE[unseen]} AND key < ?"
         return self._database.number(sql, (_GONE, dn.FIRST_NOT_LIVE))
 
