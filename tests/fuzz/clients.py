@@ -122,7 +122,7 @@ class Pretended:
 
     last_heard = 0.0
 
-    def wait(self, deadline: float | None) -> None:
+    async def wait(self, deadline: float | None) -> None:
         return
 
     def end_search(self, seconds: float, *, cancel: bool) -> None:
