@@ -55,12 +55,9 @@ class Syncrepl(BaseClient[S]):
                 searches again, from the last commit on.
         """
         self._check_pollable("poll")
-        deadline = None if timeout is None else arguments.deadline(timeout)
-        self._begin_work()
-        try:
+        deadline = arguments.deadline(timeout)
+        with self._at_work():
             return coroutines.run(self._poller.poll(deadline))
-        finally:
-            self._working.release()
 
     def run(self) -> None:
         """Poll until the search is over; raises what :meth:`poll` raises."""

@@ -133,12 +133,8 @@ class Poller:
         searches = self._searches
         search = searches.search or searches.begin()
         patience = searches.next_reconcile(search)
-        batch = search.batch(deadline, self._stopping, searches.gives_way, patience)
-        if search.sync.refreshing:
-            with fewer_collections(refreshing=True):
-                redo = await batch
-        else:
-            redo = await batch
+        with fewer_collections(search.sync.refreshing):
+            redo = await search.batch(deadline, self._stopping, searches.gives_way, patience)
         if self._delivery.store.in_transaction:
             origin, complete = await searches.next_origin(search, redo)
             await self._delivery.commit(origin, complete=complete)

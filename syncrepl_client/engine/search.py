@@ -339,10 +339,8 @@ class Search:
         if until is not None and time.monotonic() >= until:
             return False
         store = self._delivery.store
-        keep = store.next_keep
-        if keep is not None or self._stage_gap is not None:
-            gap_ends = None if self._stage_gap is None else self._stage_gap_ends
-            until = earliest(until, gap_ends, keep)
+        gap_ends = None if self._stage_gap is None else self._stage_gap_ends
+        until = earliest(until, gap_ends, store.next_keep)
         self.resting = not store.in_transaction
         await self._connection.wait(until)
         self.resting = False

@@ -79,7 +79,6 @@ class Searches:
         self._deletes_allowed = False
         self._start_overs = self._searches_again = 0
         self._mode = mode
-        self._refresh_only = mode is SyncreplMode.REFRESH_ONLY
         self._url = url
         self._url_text = str(url)
         self._link = link
@@ -360,7 +359,9 @@ class Searches:
             self._start_over(redo)
         elif redo is not None:
             self._search_again(redo.reason)
-        elif search.ended or (self._refresh_only and not search.sync.refreshing):
+        elif search.ended or (
+            self._mode is SyncreplMode.REFRESH_ONLY and not search.sync.refreshing
+        ):
             return self._ended(search)
         elif self.reconciling and not search.sync.refreshing:
             self.end(0)

@@ -115,8 +115,7 @@ def same(one: Attributes, other: Attributes) -> bool:
         return True
     for name in differing:
         if name in other and not _same_values(one[name], other[name]):
-            names = f"<{'><'.join((*one, *other))}>".lower()
-            if names.count(f"<{name.lower()}>") == 2:
+            if [*map(str.lower, (*one, *other))].count(name.lower()) == 2:
                 return False
             break  # it is there in another spelling too, and may have the rest
     return canonical(one) == canonical(other)

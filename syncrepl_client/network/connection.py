@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import ldap
 
@@ -15,11 +15,10 @@ from ..protocol import wire
 from ..protocol.dialect import Refusal
 from ..protocol.messages import Done, Message, RefreshRequired
 from ..url import SearchUrl
-from ..waiting.coroutines import Wait, ask
 from ..waiting.waker import Waker
 from . import transport
 from .heartbeat import Heartbeat
-from .results import TakeEntry, take_results
+from .results import Take, TakeEntry, first_message, take_results
 from .session import Session
 
 logger = logging.getLogger(__name__)
@@ -101,11 +100,9 @@ class Connection(Session):
 
     def receive(self) -> Optional[Message]:
         """Return the next message of the search if it has arrived; as :meth:`take`."""
-        found: list[Message] = []
-        self.take(lambda *sent: found.append(wire.entry(*sent)), found.append)
-        return found[0] if found else None
+        return first_message(self.take)
 
-    def take(self, take_entry: TakeEntry, take: Callable[[Message], object]) -> None:
+    def take(self, take_entry: TakeEntry, take: Take) -> None:
         """Call *take_entry* or *take* with all of the search that has arrived, without waiting.
 
         It goes on while they return something true, and ends with the search.
@@ -154,9 +151,7 @@ class Connection(Session):
             until = self._heartbeat.next
         if deadline is not None and deadline < until:
             until = deadline
-        waker = self._waker
-        await ask(Wait(None if until == math.inf else until, waker.descriptor, self._descriptor()))
-        waker.clear()
+        await self.listen_or_wake(None if until == math.inf else until)
 
     def _beat(self) -> None:
         """Read the root DSE if the server has been silent; raise if it did not answer in time."""
@@ -173,7 +168,7 @@ class Connection(Session):
                 }
             )
 
-    def _take(self, take_entry: TakeEntry, take: Callable[[Message], object]) -> bool:
+    def _take(self, take_entry: TakeEntry, take: Take) -> bool:
         if self._search is None:
             return False
         any_taken = take_results(self.ldap, self._search, take_entry, take)

@@ -8,6 +8,7 @@ Every such search of this library goes through it.  For a program it has the met
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Optional, Union, cast
 
 import ldap
@@ -20,7 +21,7 @@ from ..modes import SyncreplMode
 from ..protocol import cookie, wire
 from ..protocol.messages import Done, Entry, IdSet, Message, NewCookie, PhaseEnd, Reference, State
 from ..waiting.waker import wait_for
-from .results import take_results
+from .results import first_message, take_results
 
 _MODES = {
     "refreshOnly": SyncreplMode.REFRESH_ONLY,
@@ -118,14 +119,7 @@ class SyncreplConsumer:
             MemoryError: there is no memory for it.
             ldap.LDAPError: the connection is lost, or the search ended with an error.
         """
-        found: list[Message] = []
-        take_results(
-            cast(SimpleLDAPObject, self),
-            msgid,
-            lambda *sent: found.append(wire.entry(*sent)),
-            found.append,
-        )
-        return found[0] if found else None
+        return first_message(partial(take_results, cast(SimpleLDAPObject, self), msgid))
 
     def syncrepl_poll(self, msgid: int = -1, timeout: Optional[float] = None, all: int = 0) -> bool:
         """Wait for a message of the search, and call the methods that it concerns.

@@ -21,12 +21,10 @@ MANY_ATTRIBUTES = 1000
 """python-ldap (3.4.8) takes a time that grows with the square of this number to read an entry, and
 holds the GIL: 20 ms for 1,000 attributes, 2 s for 10,000."""
 
-_ERRORS = (ldap.LDAPError, UnicodeDecodeError, MemoryError)
-"""What the C module raises.  Its own result4 is called, with the lock that all calls of one object
-share: python-ldap's wrapper fails where nothing has arrived, and decodes controls with pyasn1."""
-
 TakeEntry = Callable[[str, Attributes, Sequence[wire.RawControl]], object]
 """Called with the DN, the attributes and the controls of an entry."""
+Take = Callable[[Message], object]
+"""Called with a message of a content synchronization search, if it is not an entry."""
 
 _warned: "WeakSet[SimpleLDAPObject]" = WeakSet()
 """Connections on which there was such an entry."""
@@ -43,15 +41,8 @@ def raw_result(connection: SimpleLDAPObject, msgid: int) -> Optional[wire.RawRes
         MemoryError: there is no memory for it.
         ldap.LDAPError: the connection is lost, or the answer is an error result.
     """
-    lock = connection._ldap_object_lock
-    lock.acquire()
-    try:
+    with _Calling(connection):
         got: Any = connection._l.result4(msgid, 0, 0, 1, 1)
-    except _ERRORS as error:
-        _explain(connection, error)
-        raise
-    finally:
-        lock.release()
     if got[0] is None:
         return None
     raw = wire.RawResult(got[0], got[1], got[3])
@@ -65,7 +56,7 @@ def take_results(
     connection: SimpleLDAPObject,
     msgid: int,
     take_entry: TakeEntry,
-    take: Callable[[Message], object],
+    take: Take,
 ) -> bool:
     """Call *take_entry* or *take* with what has arrived of the search *msgid*, without waiting.
 
@@ -87,9 +78,7 @@ def take_results(
     any_taken = False
     suspicious = getattr(connection, "takes_any_name", False)
     result4, entry, last = connection._l.result4, ldap.RES_SEARCH_ENTRY, ldap.RES_SEARCH_RESULT
-    lock = connection._ldap_object_lock
-    lock.acquire()
-    try:
+    with _Calling(connection):
         while True:
             got: Any = result4(msgid, 0, 0, 1, 1)
             kind = got[0]
@@ -108,24 +97,39 @@ def take_results(
                     any_taken = True
                     if not take(message) or kind == last:
                         return True
-    except _ERRORS as error:
-        _explain(connection, error)
-        raise
-    finally:
-        lock.release()
 
 
-def _explain(connection: SimpleLDAPObject, error: Exception) -> None:
-    """Add to what the C module raised, or raise another error in its place."""
-    if isinstance(error, ldap.LDAPError):
-        transport.add_strerror(error)
-    elif isinstance(error, UnicodeDecodeError):
-        raise ProtocolError(f"the server sent a name that is not UTF-8: {error}") from error
-    else:
-        raise MemoryError(
-            f"{connection._uri}: a message can't be read: there is no memory for it, or it has a "
-            "control whose OID is not UTF-8, of which python-ldap says the same"
-        ) from error
+def first_message(take: Callable[[TakeEntry, Take], object]) -> Optional[Message]:
+    """Return the message that *take* calls its arguments with, and no more; None if it does not."""
+    found: list[Message] = []
+    take(lambda *sent: found.append(wire.entry(*sent)), found.append)
+    return found[0] if found else None
+
+
+class _Calling:
+    """Has the lock that all calls of a connection share, and explains the errors of result4.
+
+    It is the C module's own: python-ldap's wrapper fails where nothing has arrived, and decodes
+    each control with pyasn1.  contextlib would take twice as long, once a message for some.
+    """
+
+    def __init__(self, connection: SimpleLDAPObject) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection._ldap_object_lock.acquire()
+
+    def __exit__(self, kind: object, error: Optional[BaseException], traceback: object) -> None:
+        self._connection._ldap_object_lock.release()
+        if isinstance(error, ldap.LDAPError):
+            transport.add_strerror(error)
+        elif isinstance(error, UnicodeDecodeError):
+            raise ProtocolError(f"the server sent a name that is not UTF-8: {error}") from error
+        elif isinstance(error, MemoryError):
+            raise MemoryError(
+                f"{self._connection._uri}: a message can't be read: there is no memory for it, or "
+                "it has a control whose OID is not UTF-8, of which python-ldap says the same"
+            ) from error
 
 
 def _inspect(connection: SimpleLDAPObject, dn: str, attrs: Attributes) -> None:

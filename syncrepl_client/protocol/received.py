@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The attributes of an entry as python-ldap hands them over: what of them is taken."""
 
-from itertools import compress, repeat
-from operator import ne
-
 from ..entries import descriptions
 from ..entries.attributes import Attributes
 from ..exceptions import ProtocolError
@@ -23,14 +20,13 @@ def checked(dn: str, attrs: Attributes) -> Attributes:
             f"the server sent entry {dn!r} with an attribute called {name!r}, which no schema "
             "allows (RFC 4512, 2.5)"
         )
-    for name in compress(attrs, map(ne, map(len, attrs.values()), repeat(1))):
-        values = attrs[name]
+    for name, values in attrs.items():
         if not values:
             raise ProtocolError(
                 f"the server sent entry {dn!r} with an attribute {name!r} without values, or "
                 "with values that can't be read"
             )
-        if len(set(values)) != len(values):
+        if len(values) != 1 and len(set(values)) != len(values):
             attrs[name] = list(dict.fromkeys(values))
     return attrs
 

@@ -199,21 +199,19 @@ class EntryCache:
         Raises:
             StoreError: another entry has its key.
         """
-        uuid, key, _, attrs = record
+        uuid, key, _, _ = record
         self._check()
-        if self._records.get(uuid, record) is None and self._owners.get(key, uuid) is None:
-            pass  # it is new, as nearly all are that were looked for in vain
-        else:
+        is_new = self._records.get(uuid, record) is None and self._owners.get(key, uuid) is None
+        if not is_new:  # nearly all are, which were looked for in vain
             self._make_room(record)
         if self._vacant is not None:
             self._vacant[1].add(key)
         if uuid in self._pending:
             self.flush()  # what is written comes in this order, and made room for what follows
-        self._pending[uuid] = self._records[uuid] = record
-        self._owners[key] = uuid
+        self._pending[uuid] = record
         self._unseen.append(record)
-        self._size += len(attrs)
-        if len(self._owners) > self.many or self._size > self.max_bytes:
+        self._know(record)
+        if self._full:
             self.flush()
             self._clear()
 

@@ -33,7 +33,7 @@ class Owner:
         Raises:
             UsageError: it is one that was forked from it.
         """
-        if os.getpid() != self._pid:
+        if not self.is_here:
             raise UsageError(
                 f"{method}() in process {os.getpid()}: the client was made in process {self._pid}, "
                 "before a fork, and its connection and its store can't be shared; make one after it"

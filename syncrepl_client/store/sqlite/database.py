@@ -89,7 +89,7 @@ class Database:
             StoreError: it failed; likewise for the methods below.
         """
         try:
-            return (self._connection or self.connection).execute(sql, values)
+            return self.connection.execute(sql, values)
         except _ERRORS as error:
             raise self._failed(error) from error
 
@@ -115,7 +115,7 @@ class Database:
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement for each of *rows*."""
         try:
-            (self._connection or self.connection).executemany(sql, rows)
+            self.connection.executemany(sql, rows)
         except _ERRORS as error:
             raise self._failed(error) from error
 
